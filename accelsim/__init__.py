@@ -1,0 +1,1 @@
+"""accelsim: what zeros in feature maps are worth."""

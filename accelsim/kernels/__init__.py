@@ -1,0 +1,4 @@
+"""Compiled inner loops: the only place that knows numba.
+
+A kernel file calls only functions of its own file, so that numba's cache, which does not see edits in imported kernels, stays right.
+"""

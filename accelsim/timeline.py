@@ -1,0 +1,57 @@
+"""What an engine found out: when everything happened, as integers.
+
+Times are picoseconds from the start of the replay; array events lie on edges of the accelerator clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int = NDArray[np.int64]
+
+CAUSES = ("ifmap", "filter", "metadata", "output", "fill_drain", "start")
+"""Why the array does not work, in the order of the stall columns. A gap belongs to the condition that was fulfilled last; ties go to the
+first in this order. `start` is the part of a layer's first gap before its producers had stored their maps (and the buffer had drained)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """The whole replay.
+
+    Shapes:  tile_start, tile_end int64 [tiles] ps; stall_cycles int64 [tiles, 6] accelerator cycles by cause in the gap before the
+             tile (`fill_drain` inside it);
+             transfer_start, transfer_end int64 [transfers] ps (first request granted, last byte arrived; an empty transfer has both at
+             the time it could have started); bytes_moved, overhead_bytes, bursts int64 [transfers];
+             layer_stored int64 [layers] ps: when the stores of this and all earlier layers had ended;
+             peak_bytes int64 [3]: most bytes held at once by ifmap, filter and ofmap blocks.
+    Units:   `end` ps: last event of the replay. `drain_cycles`: accelerator cycles from the last tile's end to the last store's end,
+             counted as `output` stalls of the last layer. `port_busy`, `link_down_busy`, `link_up_busy`, `dram_busy` ps.
+    """
+
+    tile_start: Int
+    tile_end: Int
+    stall_cycles: Int
+    transfer_start: Int
+    transfer_end: Int
+    bytes_moved: Int
+    overhead_bytes: Int
+    bursts: Int
+    layer_stored: Int
+    peak_bytes: Int
+    end: int
+    drain_cycles: int
+    port_busy: int
+    link_down_busy: int
+    link_up_busy: int
+    dram_busy: int
+
+    def differences(self, other: Timeline) -> list[str]:
+        """Names of the fields in which two timelines differ; empty when they are the same timeline."""
+        return [
+            field.name
+            for field in fields(self)
+            if not np.array_equal(np.asarray(getattr(self, field.name)), np.asarray(getattr(other, field.name)))
+        ]
