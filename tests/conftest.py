@@ -1,0 +1,17 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference assets and golden values, or a skip that says how to set it."""
+    folder = os.environ.get("ACCELSIM_ASSETS")
+    if not folder:
+        pytest.skip("ACCELSIM_ASSETS is unset: point it at the folder that holds assets/ and golden/")
+    return Path(folder)
