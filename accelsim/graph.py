@@ -43,7 +43,7 @@ class Node:
     slope: float = 0.0
     dtype: str = "float32"
     zero_point: int = 0
-    attributes: Mapping[str, Attribute] = field(default=NO_ATTRIBUTES)
+    attributes: Mapping[str, Attribute] = field(default_factory=lambda: NO_ATTRIBUTES)
 
     @property
     def elements(self) -> int:

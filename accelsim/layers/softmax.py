@@ -1,0 +1,35 @@
+"""The `softmax` kind: probabilities over the whole map, or over each of `groups` equal runs of it in C, H, W order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+import numpy as np
+
+from accelsim.errors import ModelError
+from accelsim.graph import Node, Shape
+from accelsim.layers.base import Layer, Tensor, Weightless, only
+
+
+class Softmax(Weightless):
+    """Attribute `temperature` divides the inputs, 1 by default."""
+
+    kind = "softmax"
+
+    def output_shape(self, node: Node, inputs: Sequence[Shape]) -> Shape:
+        """Shape of the input. Raises `ModelError` where groups do not divide it."""
+        shape = only(node, inputs)
+        if node.groups < 1 or prod(shape) % node.groups:
+            raise ModelError(f"{node.name}: {node.groups} groups do not divide {prod(shape)} elements")
+        return shape
+
+    def forward(self, node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Tensor:
+        """Subtract each group's maximum first, so that no exponential overflows."""
+        (ifmap,) = inputs
+        runs = ifmap.reshape(node.groups, -1) / np.float32(node.attributes.get("temperature", 1.0))
+        powers = np.exp(runs - runs.max(axis=1, keepdims=True))
+        return np.asarray((powers / powers.sum(axis=1, keepdims=True)).reshape(ifmap.shape), dtype=np.float32)
+
+
+LAYER: Layer = Softmax()
