@@ -1,146 +1,344 @@
 """The machine: frozen sizes, rates and timings, as YAML gives them after units are resolved.
 
 Every quantity is an integer in base units: bytes, hertz, bytes per second, picoseconds, cycles of the accelerator clock, bits.
+Machines that cannot be built are refused here; that a layer's tile fits into the buffer is found by the schedule.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
-from accelsim.units import Bytes, BytesPerSecond, Hertz, Picoseconds
+from accelsim import configfile, link
+from accelsim.errors import RefusalError, refuse
+from accelsim.families import Member, OneOf
+from accelsim.faults import PLACES
+from accelsim.link import LinkTiming
+from accelsim.units import Bytes, BytesPerSecond, Hertz, Picoseconds, format_bytes, format_hertz, format_time
 
-Count = Annotated[int, Field(ge=1)]
-Cycles = Annotated[int, Field(ge=0)]
-Bits = Annotated[int, Field(ge=4, le=32)]
+Count = Annotated[int, Field(ge=1, le=2**20)]
+Cycles = Annotated[int, Field(ge=0, le=2**31)]
+_WHOLE = "elements lie in memory as whole bytes"
+_PAGE = 4096
+"""Bytes of a page, whose border no PCI Express request crosses (base specification)."""
 
 
 class Part(BaseModel):
     """Base of every part of the machine: frozen, strict, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class PeArray(Part):
     """The grid of processing elements: the h x w of Algorithm 1."""
 
     rows: Count
+    """Rows of processing elements; the height h of a part."""
     cols: Count
-    dataflow: str = "spatial"
+    """Columns of processing elements; the width w of a part."""
+    dataflow: Annotated[str, Member("dataflows")] = "spatial"
+    """Which loops the array unrolls and what stays in it."""
 
 
 class Data(Part):
     """Bits of an element of each tensor. Partial sums that leave the array have `psum_bits`."""
 
-    ifmap_bits: Bits = 16
-    filter_bits: Bits = 16
-    psum_bits: Annotated[int, Field(ge=8, le=64)] = 32
+    ifmap_bits: Annotated[int, OneOf((8, 16, 32), _WHOLE)] = 16
+    """Bits of an element of a feature map."""
+    filter_bits: Annotated[int, OneOf((8, 16, 32), _WHOLE)] = 16
+    """Bits of a weight."""
+    psum_bits: Annotated[int, OneOf((16, 32, 64), _WHOLE)] = 32
+    """Bits of a partial sum where it leaves the array before it is complete."""
 
 
 class UnifiedBuffer(Part):
     """One memory, carved anew for each layer: slots x (ifmap + filter + ofmap tile) must fit."""
 
     organisation: Literal["unified"]
+    """One memory for all tensors."""
     size: Bytes
+    """Capacity."""
     slots: Count = 2
+    """Tiles of each tensor that it holds: 1 = no overlap, 2 = double buffering."""
 
 
 class SplitBuffer(Part):
     """Three memories; each holds `slots` tiles of its tensor."""
 
     organisation: Literal["split"]
+    """One memory for each tensor."""
     ifmap: Bytes
+    """Capacity for input feature maps."""
     filter: Bytes
+    """Capacity for weights."""
     ofmap: Bytes
+    """Capacity for output feature maps and partial sums."""
     slots: Count = 2
+    """Tiles that each memory holds: 1 = no overlap, 2 = double buffering."""
 
 
 class Dma(Part):
     """The DMA engine.
 
     A request covers whole accesses of `access` bytes, is at most `burst` bytes long and never crosses `boundary`. One request is
-    granted per accelerator cycle over all channels. Each channel has at most `outstanding_requests` requests and
-    `outstanding_descriptors` descriptors in flight. The first descriptor of a transfer costs `setup_cycles`; each next one
+    granted per accelerator cycle over all channels. The first descriptor of a transfer costs `setup_cycles`; each next one
     `next_descriptor_cycles` where descriptors are prefetched (`outstanding_descriptors` > 1), else `setup_cycles` again.
-    Runs of live data that lie less than `min_skip` bytes apart are moved as one. `dims`: dimensions of one descriptor (1 to 3).
     """
 
     read_channels: Count = 2
+    """Channels that load."""
     write_channels: Count = 1
+    """Channels that store."""
     setup_cycles: Cycles = 38
+    """Cycles before the first request of a transfer."""
     next_descriptor_cycles: Cycles = 2
+    """Cycles before the first request of each next descriptor, where descriptors are prefetched."""
     outstanding_descriptors: Count = 4
+    """Descriptors of a channel in flight; 1 = no prefetch."""
     outstanding_requests: Count = 32
+    """Requests of a channel in flight."""
     access: Bytes = 64
+    """Smallest piece that the memory moves; a power of two."""
     burst: Bytes = 256
-    boundary: Bytes = 4096
+    """Largest request; a multiple of `access`."""
+    boundary: Bytes = _PAGE
+    """Address border that no request crosses; a power of two and a multiple of `burst`."""
     min_skip: Bytes = 64
+    """Runs of live data that lie less than this apart are moved as one."""
     dims: Annotated[int, Field(ge=1, le=3)] = 3
+    """Dimensions that one descriptor covers."""
+
+    @model_validator(mode="after")
+    def _buildable(self) -> Dma:
+        access, burst, boundary = (format_bytes(size) for size in (self.access, self.burst, self.boundary))
+        faults = []
+        if self.access & (self.access - 1):
+            faults.append(RefusalError(f"access {access} is not a power of two", "allowed: 1 B, 2 B, 4 B, ... 64 B, ...", at=["access"]))
+        if self.burst % self.access:
+            fix = f"write a multiple of {access}, for example {format_bytes(-(-self.burst // self.access) * self.access)}"
+            faults.append(RefusalError(f"burst {burst} is not a multiple of access {access}", fix, at=["burst", "access"]))
+        if self.boundary & (self.boundary - 1):
+            faults.append(RefusalError(f"boundary {boundary} is not a power of two", "usual: 4 KiB", at=["boundary"]))
+        elif self.boundary % self.burst:
+            fix = f"write a burst that divides {boundary}, for example 256 B"
+            faults.append(RefusalError(f"boundary {boundary} is not a multiple of burst {burst}", fix, at=["boundary", "burst", "access"]))
+        refuse(faults)
+        return self
 
 
 class BusLink(Part):
-    """An on-chip port, full duplex: `bytes_per_cycle` of the accelerator clock each way, `latency` each way."""
+    """An on-chip port, full duplex."""
 
     kind: Literal["bus"]
+    """An on-chip port."""
     bytes_per_cycle: Count = 16
+    """Bytes each way per cycle of the accelerator clock."""
     latency: Picoseconds = 0
+    """Time on the way, each way."""
 
 
 class PcieLink(Part):
-    """PCI Express, full duplex; formulas of the transaction layer as in `machine.md` section 3 (pcie-bench, SIGCOMM 2018).
-
-    `round_trip`: unloaded time of a read beyond wire and DRAM time. `tags`: reads in flight.
-    `accounting`: `sym` reads acknowledgement intervals as symbol times, `pub` as bytes (pessimistic).
-    """
+    """PCI Express, full duplex; formulas of the transaction layer in `link`."""
 
     kind: Literal["pcie"]
+    """PCI Express."""
     generation: Annotated[int, Field(ge=1, le=5)] = 3
-    lanes: Literal[1, 2, 4, 8, 16] = 8
-    max_payload: Bytes = 256
-    max_read_request: Bytes = 512
-    read_completion_boundary: Bytes = 64
+    """Generation: 2.5, 5, 8, 16, 32 GT/s a lane."""
+    lanes: Annotated[int, OneOf(link.LANES)] = 8
+    """Lanes."""
+    max_payload: Annotated[Bytes, OneOf(link.PAYLOADS, show=format_bytes)] = 256
+    """Most data of a packet."""
+    max_read_request: Annotated[Bytes, OneOf((128, 256, 512, 1024, 2048, 4096), show=format_bytes)] = 512
+    """Most data that one read request asks for."""
+    read_completion_boundary: Annotated[Bytes, OneOf((64, 128), show=format_bytes)] = 64
+    """Border at which the host may cut completions; reads that begin on it come back in packets of `max_payload`."""
     tags: Count = 32
+    """Read requests in flight."""
     round_trip: Picoseconds = 900_000
+    """Unloaded time of a read beyond wire and DRAM time."""
     accounting: Literal["sym", "pub"] = "sym"
+    """Acknowledgement intervals read as symbol times (`sym`), or as bytes, as published (`pub`: pessimistic)."""
 
 
 class FlatDram(Part):
     """A DRAM without banks: `rate` shared by reads and writes, first come first served, then `latency` for a read."""
 
     kind: Literal["flat"]
+    """Rate and latency alone."""
     rate: BytesPerSecond
+    """Peak rate, shared by reads and writes."""
     latency: Picoseconds = 0
+    """Time from request to first data of a read."""
 
 
 class MarkerMemory(Part):
     """On-chip memory for marker bits; what does not fit is metadata traffic."""
 
     size: Bytes = 4096
+    """Capacity."""
 
 
 class Layout(Part):
-    """How tensors lie in DRAM. `filter`: output-major `kcrs` or channel-major `ckrs`."""
+    """How tensors lie in DRAM."""
 
     fmap: Literal["chw"] = "chw"
+    """Feature maps: channel by channel."""
     filter: Literal["kcrs", "ckrs"] = "ckrs"
+    """Weights: output-major `kcrs`, or channel-major `ckrs`, where the weights of a zero channel lie together."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the values of a machine were written, by dotted path below it; takes no part in comparisons."""
+
+    of: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 class Accelerator(Part):
     """The whole machine."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    """What reports call it."""
     clock: Hertz
+    """Clock of the array, the DMA engine and the bus; at most 10 GHz, where a period is still known to 1 %."""
     pe_array: PeArray
+    """The grid of processing elements."""
     data: Data = Data()
+    """Bits of an element of each tensor."""
     buffer: Annotated[UnifiedBuffer | SplitBuffer, Field(discriminator="organisation")]
+    """On-chip memory for tiles."""
     marker_memory: MarkerMemory = MarkerMemory()
+    """On-chip memory for marker bits."""
     dma: Dma = Dma()
+    """The engine that moves tiles."""
     link: Annotated[BusLink | PcieLink, Field(discriminator="kind")]
+    """What lies between the accelerator and its DRAM."""
     dram: FlatDram
+    """The memory that holds maps and weights."""
     layout: Layout = Layout()
+    """How tensors lie in DRAM."""
+
+    _places: Places = PrivateAttr(default=Places())
+
+    def model_post_init(self, context: Any) -> None:
+        """Keep the places that `configfile` hands over."""
+        if isinstance(context, Mapping):
+            written = {key.partition("accelerator.")[2]: place for key, place in context.get(PLACES, {}).items()}
+            self._places = Places({key: place for key, place in written.items() if key})
+
+    @model_validator(mode="after")
+    def _buildable(self) -> Accelerator:
+        faults = []
+        if not 1000 <= self.clock <= 10**10:
+            faults.append(RefusalError(f"clock {format_hertz(self.clock)} is out of range", "allowed: 1 kHz to 10 GHz", at=["clock"]))
+        if isinstance(self.link, PcieLink):
+            request, access, boundary = (format_bytes(x) for x in (self.link.max_read_request, self.dma.access, self.dma.boundary))
+            if self.link.max_read_request < self.dma.access:
+                fault = f"max_read_request {request} is smaller than one DMA access of {access}"
+                faults.append(RefusalError(fault, "enlarge it, or lower dma.access", at=["link.max_read_request", "dma.access"]))
+            if self.dma.boundary > _PAGE:
+                fault = f"boundary {boundary}, but no PCI Express request may cross a page of {format_bytes(_PAGE)}"
+                faults.append(RefusalError(fault, f"allowed: up to {format_bytes(_PAGE)}", at=["dma.boundary", "link.kind"]))
+        refuse(faults)
+        return self
 
     @property
     def period(self) -> int:
         """Accelerator clock period, picoseconds (rounded to the nearest)."""
         return round(10**12 / self.clock)
+
+    def place(self, path: str) -> str:
+        """Where a value was written, `edge.yaml:12`, or its dotted path where it was not: `place('buffer.size')`."""
+        return self._places.of.get(path, f"accelerator.{path}")
+
+
+def load_accelerator(path: str | Path, overrides: Sequence[str] = ()) -> Accelerator:
+    """Read an accelerator file. `overrides`: `dotted.path=value`. Raises `ConfigError` with every fault of the file."""
+    return configfile.load(path, Accelerator, "accelerator", overrides)
+
+
+def link_timing(accelerator: Accelerator) -> LinkTiming:
+    """The link as engines see it: plain integers."""
+    port = accelerator.link
+    if isinstance(port, BusLink):
+        rate = port.bytes_per_cycle * accelerator.clock
+        return LinkTiming(rate, rate, link.NO_LIMIT, 0, 0, 0, port.latency, port.latency, link.NO_LIMIT, link.NO_LIMIT)
+    rate = round(link.packet_rate(port.generation, port.lanes, port.max_payload, port.accounting))
+    up = port.round_trip // 2
+    return LinkTiming(
+        down_rate=rate,
+        up_rate=rate,
+        payload=port.max_payload,
+        read_overhead=link.COMPLETION_OVERHEAD,
+        write_overhead=link.WRITE_OVERHEAD,
+        request_overhead=link.REQUEST_OVERHEAD,
+        latency_up=up,
+        latency_down=port.round_trip - up,
+        outstanding_reads=port.tags,
+        max_request=port.max_read_request,
+    )
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """What the machine could do at best.
+
+    Units:   bytes per second; MACs per second; `read_latency` picoseconds of an unloaded read; `bytes_in_flight` the most that the DMA
+             engine and the link keep under way, `bytes_needed` what full rate over that latency takes
+    """
+
+    link_read: float
+    link_write: float
+    dram: float
+    macs: float
+    read_latency: int
+    bytes_in_flight: int
+    bytes_needed: int
+
+
+def peaks(accelerator: Accelerator) -> Peaks:
+    """Derive the peak rates of a machine, and whether its requests in flight cover the latency."""
+    timing, dma = link_timing(accelerator), accelerator.dma
+    request = min(dma.burst, timing.max_request)
+    read = link.read_rate(timing, request)
+    latency = timing.latency_up + accelerator.dram.latency + timing.latency_down
+    return Peaks(
+        link_read=read,
+        link_write=link.write_rate(timing, dma.burst),
+        dram=float(accelerator.dram.rate),
+        macs=float(accelerator.pe_array.rows * accelerator.pe_array.cols * accelerator.clock),
+        read_latency=latency,
+        bytes_in_flight=request * min(dma.read_channels * dma.outstanding_requests, timing.outstanding_reads),
+        bytes_needed=round(min(read, accelerator.dram.rate) * latency / 10**12),
+    )
+
+
+def notices(accelerator: Accelerator) -> tuple[str, ...]:
+    """What is buildable but probably not meant. Rule: bytes in flight >= bandwidth x latency (Little's law)."""
+    peak, found = peaks(accelerator), []
+    if peak.bytes_in_flight < peak.bytes_needed:
+        reached = peak.bytes_in_flight / peak.read_latency * 1000
+        found.append(
+            f"reads in flight cover {peak.bytes_in_flight:,} bytes, but rate x latency ({format_time(peak.read_latency)}) needs "
+            f"{peak.bytes_needed:,}: reads reach at most {reached:.3g} GB/s; raise dma.outstanding_requests, dma.burst or link.tags"
+        )
+    if isinstance(accelerator.link, PcieLink) and accelerator.dma.access % accelerator.link.read_completion_boundary:
+        found.append("reads may begin inside a read completion boundary; the extra completion packet is not modelled")
+    return tuple(found)
+
+
+def describe(accelerator: Accelerator) -> str:
+    """The resolved machine as YAML with units and all defaults, derived numbers as comments; `load_accelerator` reads it back."""
+    peak = peaks(accelerator)
+    derived = (
+        f"peak: {peak.macs / 1e9:,.5g} GMAC/s; DRAM {peak.dram / 1e9:.5g} GB/s; "
+        f"link {peak.link_read / 1e9:.5g} GB/s reads, {peak.link_write / 1e9:.5g} GB/s writes",
+        f"unloaded read latency {format_time(peak.read_latency)}; "
+        f"reads in flight {peak.bytes_in_flight:,} bytes, rate x latency {peak.bytes_needed:,} bytes",
+        *(f"note: {notice}" for notice in notices(accelerator)),
+    )
+    return configfile.dump({"accelerator": accelerator.model_dump(mode="json")}) + "".join(f"# {line}\n" for line in derived)

@@ -1,0 +1,278 @@
+"""Network files and run files: which network with which preprocessing; which machine, schemes and jobs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Tag, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from accelsim import configfile
+from accelsim.errors import ConfigError, RefusalError, choices, nearest, quoted, refuse
+from accelsim.families import Member
+from accelsim.hardware import Accelerator
+from accelsim.images import PRESETS, Preprocessing
+from accelsim.located import Text
+from accelsim.schema import json_schema
+
+_NPZ = ".npz:"
+_WILD = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class Location:
+    """Pydantic annotation of a path: relative ones start from the file they are written in, or with `here` from the current folder.
+
+    `file`: it must be there. In JSON a path is absolute, so that the resolved configuration can be read from anywhere.
+    """
+
+    file: bool = True
+    here: bool = False
+
+    def _read(self, value: Any) -> Path:
+        if not isinstance(value, str | Path) or not str(value):
+            raise RefusalError("a path is expected here", "write for example ../networks/tiny.cfg")
+        path = Path(value) if self.here else _from_folder(value)
+        if self.file:
+            _require_file(path)
+        return path
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        absolute = core_schema.plain_serializer_function_ser_schema(lambda path: str(path.resolve()), when_used="json")
+        return core_schema.no_info_before_validator_function(self._read, core_schema.is_instance_schema(Path), serialization=absolute)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "minLength": 1}
+
+
+class _FromPath:
+    """Pydantic annotation: `configfile` puts the content of a file in where only its path is written; the schema allows both."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string", "minLength": 1}, handler(schema)]}
+
+
+class _Preset:
+    """Pydantic annotation of a preprocessing: the name of a preset stands for its keys."""
+
+    def _read(self, value: Any) -> Any:
+        if isinstance(value, str):
+            if value not in PRESETS:
+                raise RefusalError(f"{quoted(value)} is not a known preset", choices(sorted(PRESETS), value))
+            return PRESETS[value]
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string", "enum": sorted(PRESETS)}, handler(schema)]}
+
+
+class _Images:
+    """Pydantic annotation of a list of images: globs become the files they match, in order of name; every file must be there."""
+
+    def _read(self, value: Any) -> Any:
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            return value
+        found: list[str] = []
+        faults: list[RefusalError] = []
+        for index, image in enumerate(value):
+            try:
+                found += _expanded(image)
+            except RefusalError as fault:
+                faults.append(RefusalError(fault.fault, *fault.remedy, at=[str(index)]))
+        refuse(faults)
+        return tuple(found)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        absolute = core_schema.plain_serializer_function_ser_schema(
+            lambda images: [os.path.abspath(image) for image in images],  # noqa: PTH100 - `file.npz:key` is a text, no Path
+            when_used="json",
+        )
+        return core_schema.no_info_before_validator_function(self._read, handler(source), serialization=absolute)
+
+
+class _FileName:
+    """Pydantic annotation of a name that results are filed under."""
+
+    def _check(self, name: str) -> str:
+        if not name or not all(char.isalnum() or char in "._- " for char in name) or not name[0].isalnum() or len(name) > 80:
+            raise RefusalError(f"{quoted(name)} cannot name a folder", "allowed: letters, digits and . _ - after the first, 80 at most")
+        return name
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+
+InputFile = Annotated[Path, Location()]
+OutputFolder = Annotated[Path, Location(file=False)]
+Name = Annotated[str, _FileName()]
+
+
+class Section(BaseModel):
+    """Base of every part of these files: frozen, strict, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Darknet(Section):
+    """A network in Darknet's format."""
+
+    cfg: InputFile
+    """The .cfg file: layers and shapes."""
+    weights: InputFile | None = None
+    """The .weights file; without it the network gives shapes, but cannot be run."""
+
+
+class Labels(Section):
+    """Names of the network's outputs: a table (.csv) with a header line."""
+
+    file: InputFile
+    """The table."""
+    column: str = "name"
+    """Column with the name."""
+    index: str | None = None
+    """Column with the number of the output, from 0; without it the rows stand in the order of the outputs."""
+
+
+class NetworkFile(Section):
+    """A network: where its layers and weights are, and what it does to an image first."""
+
+    name: Name
+    """What reports and trace files call it."""
+    darknet: Darknet
+    """The network's files."""
+    preprocessing: Annotated[Preprocessing, _Preset()]
+    """Name of a preset, or its keys."""
+    labels: Labels | None = None
+    """Names of the outputs."""
+
+
+class InferenceJob(Section):
+    """A network that runs on images; each image gives one trace."""
+
+    network: Annotated[NetworkFile, _FromPath()]
+    """Path of a network file, or its content."""
+    images: Annotated[tuple[str, ...], Field(min_length=1), _Images()]
+    """Image files, globs, or arrays in archives (photos.npz:dog, stack.npz:images:17)."""
+    epsilon: Annotated[float, Field(ge=0.0)] = 0.0
+    """A value counts as zero if its magnitude is at most this; 0 is lossless."""
+    mode: Literal["channel", "part", "element"] = "channel"
+    """What is overwritten with zeros before the next layer reads it: wholly zero channels, parts, or elements."""
+
+
+class TraceJob(Section):
+    """A trace that was recorded before."""
+
+    trace: InputFile
+    """The trace file."""
+
+
+def _kind_of_job(job: Any) -> str:
+    return "trace" if isinstance(job, TraceJob) or (isinstance(job, Mapping) and "trace" in job) else "inference"
+
+
+Job = Annotated[Annotated[InferenceJob, Tag("inference")] | Annotated[TraceJob, Tag("trace")], Discriminator(_kind_of_job)]
+
+
+class Run(Section):
+    """What is simulated: one machine, several schemes, several jobs."""
+
+    name: Name
+    """What the results are filed under."""
+    accelerator: Annotated[Accelerator, _FromPath()]
+    """Path of an accelerator file, or its content."""
+    schemes: Annotated[tuple[Annotated[str, Member("schemes")], ...], Field(min_length=1)] = ("dense", "channel_marker")
+    """What is done about zeros; each job is replayed under each."""
+    engine: Literal["fast", "reference"] = "fast"
+    """The compiled engine, or the readable one that defines what it must give."""
+    results: Annotated[Path, Location(file=False, here=True)] = Path("results")
+    """Folder for tables and figures, from the current folder; results/<name> if not given."""
+    jobs: Annotated[tuple[Job, ...], Field(min_length=1)]
+    """What is replayed: networks on images, or recorded traces."""
+    keep_traces: OutputFolder | None = None
+    """Folder in which the traces of inference jobs are kept."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_results(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "results" not in data and isinstance(data.get("name"), str):
+            return {**data, "results": f"results/{data['name']}"}
+        return data
+
+    @model_validator(mode="after")
+    def _distinct_schemes(self) -> Run:
+        repeated = [index for index, scheme in enumerate(self.schemes) if scheme in self.schemes[:index]]
+        refuse([RefusalError(f"{quoted(self.schemes[index])} stands twice", at=[f"schemes.{index}"]) for index in repeated])
+        return self
+
+
+EMBEDDED = {"accelerator": "accelerator", "jobs.*.network": "network"}
+"""Where a run file may hold the path of another file, and that file's root key."""
+
+KINDS: Mapping[str, type[BaseModel]] = MappingProxyType({"accelerator": Accelerator, "network": NetworkFile, "run": Run})
+"""Kinds of YAML files by root key."""
+
+
+def load_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
+    """Read a run file with all files it names. `overrides`: `dotted.path=value`. Raises `ConfigError` with every fault."""
+    return configfile.load(path, Run, "run", overrides, EMBEDDED)
+
+
+def load_network_file(path: str | Path, overrides: Sequence[str] = ()) -> NetworkFile:
+    """Read a network file. `overrides`: `dotted.path=value`. Raises `ConfigError` with every fault."""
+    return configfile.load(path, NetworkFile, "network", overrides)
+
+
+def describe(resolved: Run | NetworkFile) -> str:
+    """A resolved run or network file as YAML, defaults and all, paths absolute; loading it gives the same again."""
+    root = "run" if isinstance(resolved, Run) else "network"
+    return configfile.dump({root: resolved.model_dump(mode="json", exclude_none=True)})
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """JSON Schema of one kind of file: accelerator, network or run. Raises `ConfigError` for another kind."""
+    if kind not in KINDS:
+        raise ConfigError(f"schema: {kind!r} is not a kind of file\n    {choices(sorted(KINDS), kind)}")
+    return json_schema(kind, KINDS[kind])
+
+
+def _from_folder(value: str | Path) -> Path:
+    """A path from where it was written."""
+    return Path(os.path.normpath(value.folder / value)) if isinstance(value, Text) else Path(value)
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        siblings = sorted(sibling.name for sibling in path.parent.iterdir()) if path.parent.is_dir() else []
+        near = nearest(path.name, siblings)
+        raise RefusalError(f"no such file: {path}", *([f"Did you mean {near!r}?"] if near else []))
+
+
+def _expanded(image: Any) -> list[str]:
+    """The images that one entry of a list stands for."""
+    if not isinstance(image, str) or not image:
+        raise RefusalError("an image is expected here", "write a path, a glob, or file.npz:key")
+    file, separator, key = image.partition(_NPZ)
+    name = file + _NPZ[:-1] if separator else image
+    path = _from_folder(Text(name, image.folder) if isinstance(image, Text) else name)
+    if separator or not _WILD & set(name) or path.is_file():
+        _require_file(path)
+        if path.suffix == _NPZ[:-1] and not key:
+            raise RefusalError(f"{path.name} may hold many images", "name one: file.npz:key")
+        return [f"{path}:{key}" if separator else str(path)]
+    wild = next(index for index, part in enumerate(path.parts) if _WILD & set(part))
+    pattern = str(Path(*path.parts[wild:]))
+    found = sorted(str(match) for match in Path(*path.parts[:wild]).glob(pattern) if match.is_file())
+    if not found:
+        raise RefusalError(
+            f"no file matches {quoted(str(path))}", "* stands for any letters, ? for one, [ab] for one of these, ** for folders"
+        )
+    return found
