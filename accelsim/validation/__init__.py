@@ -1,0 +1,1 @@
+"""Our models against independent references, one file a kind."""

@@ -1,0 +1,255 @@
+"""Run a network on images: feature maps node by node, and the traces that record which of their elements are zero.
+
+Epsilon lives here, because it changes the data. The tested value is the activated output, and zero means abs(x) <= epsilon.
+What is overwritten with zeros before the next layer reads it, by mode:
+* `channel` each channel whose every element is zero (what the authors' code does);
+* `part`    each h x w part of a channel whose every element is zero;
+* `element` each zero element.
+Only the outputs of `PRUNED_KINDS` are overwritten: the layers that write feature maps. Fully connected, average pooling and softmax
+outputs are left as they are, since a channel of theirs is one element (a score, often); copies (concat, upsample) bring nothing new.
+With epsilon 0 the data does not change in any mode.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.errors import ModelError
+from accelsim.graph import Graph, Node
+from accelsim.images import Preprocessing, image_sha256, load_image, preprocess
+from accelsim.kernels import marks
+from accelsim.layers.base import Tensor
+from accelsim.networks.network import Network, output_index
+from accelsim.operators import Operator, operator
+from accelsim.operators.workspace import Workspace
+from accelsim.trace import INFERENCE, MODES, FeatureMap, Trace, measure
+
+PRUNED_KINDS = frozenset({"conv", "maxpool", "add"})
+
+ENGINE = "accelsim inference 1"
+"""Counted up whenever the same network and image may give other bits."""
+
+INFINITY = np.uint32(0x7F800000)
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many steps are done, and how many there are."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A network whose weights are packed for the kernels; make it once with `prepare` and run it on as many images as you like.
+
+    `operators[i]` runs `graph.nodes[i]`; `last_use[i]` is the node after which its map is no longer needed.
+    """
+
+    network: Network
+    operators: tuple[Operator, ...]
+    last_use: tuple[int, ...]
+    workspace: Workspace = field(default_factory=Workspace, repr=False)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the network."""
+        return self.network.graph
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """The output of one node.
+
+    Shapes:  `output` float32 [C, H, W], read-only, as the consumers see it (after overwriting);
+             of the activated output before overwriting: `maxima` float32 [C] largest magnitudes, `zeros` int64 [C] exact zeros,
+             `marked` bool [C] channels whose every element is within epsilon;
+             `zero_channels` bool [C] of `output`
+    """
+
+    node: Node
+    output: Tensor
+    maxima: NDArray[np.float32]
+    zeros: NDArray[np.int64]
+    marked: NDArray[np.bool_]
+    zero_channels: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """One preprocessed image. Shapes: `tensor` float32 [C, H, W]. `provenance`: image, image_sha256, preprocessing."""
+
+    name: str
+    tensor: Tensor
+    provenance: Mapping[str, str]
+
+
+def photograph(source: str, preprocessing: Preprocessing) -> Input:
+    """Load and preprocess one image; `name` is its file's stem or its key in an `.npz` file.
+
+    Raises:  `ModelError` as `images.load_image` and `images.preprocess`
+    """
+    pixels = load_image(source)
+    file, separator, key = str(source).partition(".npz:")
+    place = PurePath(file + separator).name + key
+    settings = json.dumps(preprocessing.model_dump(exclude_defaults=True), sort_keys=True)
+    provenance = {"image": place, "image_sha256": image_sha256(pixels), "preprocessing": settings}
+    return Input(key.replace(":", "_") or PurePath(file).stem, preprocess(pixels, preprocessing), provenance)
+
+
+def prepare(network: Network) -> Prepared:
+    """Pack the weights of a network for the kernels. Raises `ModelError` where it has no weights."""
+    weights, graph = network.require_weights(), network.graph
+    operators = tuple(operator(node, graph.input_shapes(node.index), weights.get(node.index, {})) for node in graph.nodes)
+    last_use = list(range(len(graph.nodes)))
+    for node in graph.nodes:
+        for producer in node.inputs:
+            last_use[producer] = node.index
+    return Prepared(network, operators, tuple(last_use))
+
+
+def run(
+    network: Network | Prepared,
+    image: Tensor,
+    *,
+    epsilon: float = 0.0,
+    mode: str = "channel",
+    part: tuple[int, int] = (8, 8),
+    progress: Progress = silent,
+) -> Iterator[Activation]:
+    """Run one image through a network, one node at a time, in the order of the graph.
+
+    Maps are dropped once no later node reads them, unless the caller keeps them.
+    Shapes:  image float32 [C, H, W] as the input node states; `part` (h, w), used by mode `part`
+    Units:   epsilon in the units of the data
+    Raises:  `ModelError` at once for a network without weights, an image of another shape, an unknown mode, or an epsilon that is
+             negative or not finite; while running, where an output is not finite
+    """
+    prepared = network if isinstance(network, Prepared) else prepare(network)
+    if mode not in MODES:
+        raise ModelError(f"mode {mode!r}; allowed: {', '.join(MODES)}")
+    if not (math.isfinite(epsilon) and epsilon >= 0):
+        raise ModelError(f"epsilon {epsilon}; allowed: finite numbers from 0")
+    if min(part) < 1:
+        raise ModelError(f"part {part[0]} x {part[1]}; allowed: 1 x 1 or more")
+    graph, shape = prepared.graph, tuple(image.shape)
+    if shape != graph.nodes[0].shape:
+        raise ModelError(f"{graph.name} takes an image of {list(graph.nodes[0].shape)}, given {list(shape)}; change the preprocessing")
+    return _walk(prepared, np.ascontiguousarray(image, dtype=np.float32), _Pruning(mode, np.float32(epsilon), part), progress)
+
+
+def record(
+    network: Network | Prepared,
+    inputs: Iterable[Input],
+    *,
+    epsilon: float = 0.0,
+    mode: str = "channel",
+    part: tuple[int, int] = (8, 8),
+    fine_part: tuple[int, int] = (8, 8),
+    progress: Progress = silent,
+) -> Iterator[Trace]:
+    """Run a batch of images and make one trace of each; weights are packed once.
+
+    Shapes:  `fine_part` (h, w) of the trace's part maxima
+    Raises:  `ModelError` as `run`
+    """
+    prepared = network if isinstance(network, Prepared) else prepare(network)
+    for source in inputs:
+
+        def advance(what: str, done: int, total: int, image: str = source.name) -> None:
+            progress(f"{what} on {image}", done, total)
+
+        maps: list[FeatureMap] = []
+        provenance = {**prepared.network.provenance, **source.provenance, "engine": ENGINE}
+        if epsilon:
+            provenance["pruned"] = f"{', '.join(sorted(PRUNED_KINDS))}" + (f", parts of {part[0]}x{part[1]}" if mode == "part" else "")
+        for activation in run(prepared, source.tensor, epsilon=epsilon, mode=mode, part=part, progress=advance):
+            maps.append(measure(activation.output, fine_part))
+            if activation.node.index == output_index(prepared.graph) and activation.node.kind == "softmax":
+                provenance["top5"] = " ".join(f"{index}:{value:.4f}" for index, value in top(activation.output))
+        yield Trace(prepared.graph, tuple(maps), source.name, float(epsilon), mode, fine_part, INFERENCE, provenance)
+
+
+def predict(
+    network: Network | Prepared, image: Tensor, *, epsilon: float = 0.0, mode: str = "channel", part: tuple[int, int] = (8, 8)
+) -> Tensor:
+    """Run one image and give the output of the last node that is not a training cost. Shapes: image [C, H, W] -> float32 [C, H, W]."""
+    prepared = network if isinstance(network, Prepared) else prepare(network)
+    last = output_index(prepared.graph)
+    outputs = (step.output for step in run(prepared, image, epsilon=epsilon, mode=mode, part=part) if step.node.index == last)
+    return np.array(next(outputs))
+
+
+def top(scores: Tensor, count: int = 5) -> list[tuple[int, float]]:
+    """Find the largest scores, largest first, ties by index: (index in the flat output, score)."""
+    flat = scores.reshape(-1)
+    order = np.argsort(-flat, kind="stable")[:count]
+    return [(int(index), float(flat[index])) for index in order]
+
+
+@dataclass(frozen=True)
+class _Pruning:
+    """What becomes of values within epsilon."""
+
+    mode: str
+    epsilon: np.float32
+    part: tuple[int, int]
+
+    def apply(self, output: Tensor, marked: NDArray[np.bool_]) -> None:
+        """Overwrite with zeros, in place."""
+        if self.epsilon == 0:
+            return
+        if self.mode == "channel":
+            output[marked] = 0
+        elif self.mode == "element":
+            marks.clear_elements(output.reshape(-1), self.epsilon)
+        else:
+            (h, w), (channels, height, width) = self.part, output.shape
+            largest = np.empty((channels, -(-height // h), -(-width // w)), dtype=np.uint32)
+            marks.part_maxima(output.view(np.uint32), h, w, largest)
+            marks.clear_parts(output, largest.view(np.float32) <= self.epsilon, h, w)
+
+
+def _walk(prepared: Prepared, image: Tensor, pruning: _Pruning, progress: Progress) -> Iterator[Activation]:
+    nodes = prepared.graph.nodes
+    live: dict[int, Activation] = {}
+    for node in nodes:
+        live[node.index] = _step(prepared, node, [live[index] for index in node.inputs], image, pruning)
+        for index in [index for index in live if prepared.last_use[index] <= node.index != index]:
+            del live[index]
+        progress(prepared.graph.name, node.index + 1, len(nodes))
+        # what nobody reads later must not wait here for the next node
+        yield live[node.index] if prepared.last_use[node.index] > node.index else live.pop(node.index)
+
+
+def _step(prepared: Prepared, node: Node, producers: Sequence[Activation], image: Tensor, pruning: _Pruning) -> Activation:
+    inputs = [producer.output for producer in producers] or [image]
+    output = prepared.operators[node.index](inputs, [producer.zero_channels for producer in producers], prepared.workspace.empty)
+    return _marked(prepared.graph, node, output, pruning)
+
+
+def _marked(graph: Graph, node: Node, output: Tensor, pruning: _Pruning) -> Activation:
+    """Mark zero channels and overwrite what epsilon swallows."""
+    channels = output.shape[0]
+    bits = np.empty(channels, dtype=np.uint32)
+    zeros = np.empty(channels, dtype=np.int64)
+    marks.channel_marks(output.reshape(channels, -1).view(np.uint32), bits, zeros)
+    if channels and bits.max() >= INFINITY:
+        where = f"channel {int(bits.argmax())} of {channels}"
+        remedy = "change the preprocessing" if node.kind == "input" else "check the weights, the preprocessing and the layers before it"
+        raise ModelError(f"{graph.name}: {node.name}: NaN or infinity in its output ({where}); {remedy}")
+    maxima = bits.view(np.float32)
+    marked = maxima <= pruning.epsilon
+    prunes = node.kind in PRUNED_KINDS
+    if prunes:
+        pruning.apply(output, marked)
+    shown = output.view()
+    shown.flags.writeable = False
+    return Activation(node, shown, maxima, zeros, marked, marked if prunes else maxima == 0)

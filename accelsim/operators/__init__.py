@@ -1,0 +1,253 @@
+"""What runs a node: its kernel with weights packed once, or the layer's numpy `forward` for kinds that have no kernel.
+
+The numpy `forward` stays the meaning; a kernel is only faster (tests hold the two together). Kinds that merely hand data on,
+concatenate, crop or end a network have no kernel: numpy already does them at memory speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.graph import Node, Shape
+from accelsim.kernels import connected, conv, elementwise, pool
+from accelsim.layers import activations, layer
+from accelsim.layers.base import Tensor
+from accelsim.operators.layout import Layout, PackedFilters, lay_out, pack_filters, plan_layout
+
+Flags = NDArray[np.bool_]
+Allocate = Callable[[tuple[int, ...]], Tensor]
+"""Gives an uninitialised float32 array of a shape."""
+
+FUSED: Mapping[str, int] = MappingProxyType({"linear": conv.LINEAR, "relu": conv.RELU, "leaky": conv.LEAKY, "relu6": conv.CLIP})
+"""Activations that kernels do themselves; the others follow in numpy."""
+
+
+class Operator(Protocol):
+    """One node, ready to run."""
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+        """Make the ofmap, in memory from `empty` or (kinds that hand data on) in that of an input.
+
+        Shapes:  each input float32 [C, H, W], C-contiguous, with its zero channels bool [C] -> [K, Ho, Wo]
+        """
+        ...
+
+
+def operator(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor]) -> Operator:
+    """Bind a node to its kernel and pack its weights.
+
+    Shapes:  `shapes` of the inputs; `weights` as `Layer.weight_shapes`
+    Raises:  `ModelError` for an unknown kind or activation; `Network` has checked shapes
+    """
+    made = _MAKERS[node.kind](node, shapes, weights) if node.kind in _MAKERS else None
+    return made or Forward(node, weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """The layer's own numpy forward."""
+
+    node: Node
+    weights: Mapping[str, Tensor]
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+        """Make the ofmap; `inputs` of an input node is the image."""
+        return np.ascontiguousarray(layer(self.node.kind).forward(self.node, inputs, self.weights))
+
+
+@dataclass(frozen=True, eq=False)
+class _Fused:
+    """Base of the operators whose kernels activate."""
+
+    node: Node
+
+    @property
+    def _activation(self) -> int:
+        return FUSED.get(self.node.activation, conv.LINEAR)
+
+    @property
+    def _slope(self) -> np.float32:
+        return np.float32(6.0 if self.node.activation == "relu6" else self.node.slope)
+
+    def _finished(self, ofmap: Tensor) -> Tensor:
+        """Apply an activation that no kernel has."""
+        return ofmap if self.node.activation in FUSED else activations.activate(self.node, ofmap)
+
+    def _activated(self, ofmap: Tensor) -> Tensor:
+        """Activate a map that a kernel has not activated."""
+        if self._activation != conv.LINEAR:
+            elementwise.activate(ofmap.reshape(-1), self._activation, self._slope)
+        return self._finished(ofmap)
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(_Fused):
+    """Any convolution but a depthwise one."""
+
+    filters: PackedFilters
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+        """Convolve, leaving out zero channels."""
+        ofmap = empty(self.node.shape)
+        layout = self.filters.layout
+        conv.conv2d(
+            lay_out(layout, inputs[0], empty),
+            self.filters.offsets,
+            layout.group_step,
+            layout.width,
+            self.filters.blocks,
+            self.filters.live_blocks(zero_channels[0]),
+            self.filters.bias,
+            self._activation,
+            self._slope,
+            ofmap,
+        )
+        return self._finished(ofmap)
+
+
+@dataclass(frozen=True, eq=False)
+class Depthwise(_Fused):
+    """A convolution with one filter for each channel."""
+
+    layout: Layout
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+        """Convolve; a zero channel gives act(bias) everywhere."""
+        ofmap = empty(self.node.shape)
+        conv.depthwise(
+            lay_out(self.layout, inputs[0], empty),
+            self.layout.offsets,
+            self.layout.group_step,
+            self.layout.width,
+            self.weight,
+            zero_channels[0],
+            self.bias,
+            self._activation,
+            self._slope,
+            ofmap,
+        )
+        return self._finished(ofmap)
+
+
+@dataclass(frozen=True, eq=False)
+class Connected(_Fused):
+    """A fully connected layer; `columns` float32 [N, K] are its weights with outputs side by side."""
+
+    columns: Tensor
+    bias: Tensor
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+        """Multiply, leaving out zero inputs."""
+        ofmap = empty(self.node.shape)
+        connected.connected(inputs[0].reshape(-1), self.columns, self.bias, ofmap.reshape(-1))
+        return self._activated(ofmap)
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(_Fused):
+    """Max pooling without dilation."""
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+        """Pool."""
+        node = self.node
+        ofmap = empty(node.shape)
+        pool.maxpool(inputs[0], *node.kernel, *node.stride, *node.pad[:2], ofmap)
+        return self._activated(ofmap)
+
+
+@dataclass(frozen=True, eq=False)
+class AvgPool(_Fused):
+    """Global average pooling."""
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+        """Average."""
+        ofmap = empty(self.node.shape)
+        pool.avgpool(inputs[0].reshape(inputs[0].shape[0], -1), ofmap.reshape(-1))
+        return self._activated(ofmap)
+
+
+@dataclass(frozen=True, eq=False)
+class Add(_Fused):
+    """The sum of maps of one shape."""
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+        """Add up in the order of the inputs."""
+        ofmap = empty(self.node.shape)
+        ofmap[...] = inputs[0]
+        for other in inputs[1:]:
+            elementwise.add(other.reshape(-1), ofmap.reshape(-1))
+        return self._activated(ofmap)
+
+
+@dataclass(frozen=True, eq=False)
+class Concat:
+    """Channels of several maps one after another."""
+
+    node: Node
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+        """Copy."""
+        return np.concatenate(inputs, axis=0, out=empty(self.node.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Upsample:
+    """Nearest-neighbour enlargement."""
+
+    node: Node
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+        """Repeat rows and columns."""
+        ofmap = empty(self.node.shape)
+        _, height, width = inputs[0].shape
+        elementwise.upsample(inputs[0], self.node.shape[1] // height, self.node.shape[2] // width, ofmap)
+        return ofmap
+
+
+def _convolution(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor]) -> Operator:
+    layout = plan_layout(
+        shapes[0],
+        outputs=node.shape[1:],
+        kernel=node.kernel,
+        stride=node.stride,
+        pad=node.pad,
+        dilation=node.dilation,
+        groups=node.groups,
+    )
+    if node.groups == shapes[0][0] == node.shape[0]:
+        return Depthwise(node, layout, weights["weight"].reshape(node.groups, -1), weights["bias"])
+    return Convolution(node, pack_filters(layout, weights["weight"], weights["bias"]))
+
+
+def _connected(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor]) -> Operator:
+    return Connected(node, np.ascontiguousarray(weights["weight"].T), weights["bias"])
+
+
+def _maxpool(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor]) -> Operator | None:
+    return MaxPool(node) if node.dilation == (1, 1) else None
+
+
+def _add(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor]) -> Operator | None:
+    return Add(node) if len(set(shapes)) == 1 else None
+
+
+_MAKERS: Mapping[str, Callable[[Node, Sequence[Shape], Mapping[str, Tensor]], Operator | None]] = MappingProxyType(
+    {
+        "conv": _convolution,
+        "fc": _connected,
+        "maxpool": _maxpool,
+        "avgpool": lambda node, shapes, weights: AvgPool(node),
+        "add": _add,
+        "concat": lambda node, shapes, weights: Concat(node) if len(shapes) > 1 else None,
+        "upsample": lambda node, shapes, weights: Upsample(node),
+    }
+)
+"""Kinds that have a kernel; None where a node's geometry has not."""

@@ -1,0 +1,69 @@
+"""Memory that is used again once nobody holds it.
+
+Asking the system for fresh pages costs more than many layers do. So arrays come from blocks that return here when the last array that
+looks into them is gone; whoever keeps an array keeps its block, and nobody can see it change.
+"""
+
+from __future__ import annotations
+
+import weakref
+from bisect import bisect_left, insort
+from collections import deque
+from math import prod
+from threading import Lock
+
+import numpy as np
+
+from accelsim.layers.base import Tensor
+
+ALIGNMENT = 16
+"""Elements: 64 bytes, one line of cache."""
+WASTE = 4
+"""A free block may be at most so many times as large as what is asked of it."""
+
+
+class _Lease:
+    """What arrays of one block have in common as their base; it dies with the last of them, and keeps the block till then."""
+
+    __slots__ = ("__array_interface__", "__weakref__", "block")
+
+    def __init__(self, block: Tensor) -> None:
+        self.block = block
+        self.__array_interface__ = block.__array_interface__
+
+
+class Workspace:
+    """A pool of memory blocks, which threads may share. It only grows, up to the most that was in use at one time."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._free: list[tuple[int, int]] = []
+        self._blocks: list[Tensor] = []
+        # a lease may die at any moment, in any thread: appending here needs no lock
+        self._returned: deque[int] = deque()
+
+    def empty(self, shape: tuple[int, ...]) -> Tensor:
+        """Lend an uninitialised array. Shapes: float32 of `shape`, C-contiguous; it may be kept as long as one likes."""
+        size = prod(shape)
+        with self._lock:
+            key = self._take(size)
+        lease = _Lease(self._blocks[key])
+        weakref.finalize(lease, self._returned.append, key).atexit = False
+        return np.asarray(lease)[:size].reshape(shape)
+
+    @property
+    def elements(self) -> int:
+        """Elements of all blocks, lent or free."""
+        return sum(block.size for block in self._blocks)
+
+    def _take(self, size: int) -> int:
+        while self._returned:
+            key = self._returned.popleft()
+            insort(self._free, (self._blocks[key].size, key))
+        place = bisect_left(self._free, (size, 0))
+        if place < len(self._free) and self._free[place][0] <= WASTE * max(size, ALIGNMENT):
+            return self._free.pop(place)[1]
+        spare = np.empty(-(-max(size, 1) // ALIGNMENT) * ALIGNMENT + ALIGNMENT, dtype=np.float32)
+        begin = -(spare.ctypes.data // 4) % ALIGNMENT
+        self._blocks.append(spare[begin : spare.size - ALIGNMENT + begin])
+        return len(self._blocks) - 1

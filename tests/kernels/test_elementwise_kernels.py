@@ -1,0 +1,53 @@
+"""Activations, sums and copies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from accelsim.graph import Node
+from accelsim.kernels import conv, elementwise
+from accelsim.layers import activations
+
+VALUES = np.array([-np.inf, -7, -1e-30, -0.0, 0.0, 1e-30, 3, 6, 7, np.inf], np.float32)
+
+
+def test_both_kernel_files_number_activations_alike():
+    names = ("LINEAR", "RELU", "LEAKY", "CLIP")
+    assert [getattr(elementwise, name) for name in names] == [getattr(conv, name) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "slope"),
+    [
+        ("linear", elementwise.LINEAR, 0.0),
+        ("relu", elementwise.RELU, 0.0),
+        ("leaky", elementwise.LEAKY, 0.1),
+        ("relu6", elementwise.CLIP, 6.0),
+    ],
+)
+def test_activate_equals_the_readable_activation(name, code, slope):
+    values = VALUES.copy()
+    elementwise.activate(values, code, np.float32(slope))
+    expected = activations.activate(Node(1, "a", "conv", (0,), (1, 1, 10), activation=name, slope=slope), VALUES)
+    np.testing.assert_array_equal(values, expected)
+
+
+@pytest.mark.parametrize("code", [elementwise.RELU, elementwise.LEAKY, elementwise.CLIP])
+def test_nan_stays_nan(code):
+    values = np.array([np.nan], np.float32)
+    elementwise.activate(values, code, np.float32(0.1))
+    assert np.isnan(values).all()
+
+
+def test_add_adds_in_place():
+    total = np.array([1, 2, 3], np.float32)
+    elementwise.add(np.array([0.5, -2, 1], np.float32), total)
+    assert total.tolist() == [1.5, 0, 4]
+
+
+def test_upsample_repeats_rows_and_columns():
+    ifmap = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    ofmap = np.empty((2, 4, 9), np.float32)
+    elementwise.upsample(ifmap, 2, 3, ofmap)
+    np.testing.assert_array_equal(ofmap, ifmap.repeat(2, axis=1).repeat(3, axis=2))

@@ -1,0 +1,51 @@
+"""Pooling kernels against the layers' own forward."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accelsim.graph import Node
+from accelsim.kernels import pool
+from accelsim.layers import layer
+
+
+@given(
+    channels=st.integers(1, 2),
+    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    seed=st.integers(0, 9),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    pads=st.tuples(*(st.integers(0, 3) for _ in range(4))),
+)
+@settings(deadline=None)
+def test_maxpool_equals_forward(channels, size, seed, **geometry):
+    kernel, stride, pads = geometry["kernel"], geometry["stride"], geometry["pads"]
+    pad = tuple(min(amount, extent - 1) for amount, extent in zip(pads, kernel * 2, strict=True))
+    height = max(size[0], kernel[0] - pad[0] - pad[2])
+    width = max(size[1], kernel[1] - pad[1] - pad[3])
+    ifmap = np.random.default_rng(seed).standard_normal((channels, height, width)).astype(np.float32)
+    node = Node(1, "pool", "maxpool", (0,), (1, 1, 1), kernel, stride, pad)
+    expected = layer("maxpool").forward(node, [ifmap], {})
+    ofmap = np.full(expected.shape, np.nan, np.float32)
+    pool.maxpool(ifmap, *kernel, *stride, *pad[:2], ofmap)
+    np.testing.assert_array_equal(ofmap, expected)
+
+
+def test_padding_never_wins_over_negative_elements():
+    ofmap = np.zeros((1, 2, 2), np.float32)
+    pool.maxpool(np.full((1, 2, 2), -3, np.float32), 2, 2, 1, 1, 0, 0, ofmap)
+    assert (ofmap == -3).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 49), (2, 225)])
+def test_avgpool_is_one_sum_in_raster_order(shape):
+    ifmap = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    ofmap = np.empty(shape[0], np.float32)
+    pool.avgpool(ifmap, ofmap)
+    total = np.zeros(shape[0], np.float32)
+    for column in ifmap.T:
+        total += column
+    np.testing.assert_array_equal(ofmap, total / np.float32(shape[1]))
