@@ -1,0 +1,46 @@
+"""Every figure of a results folder, ready to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from accelsim.plots.bytes_per_layer import bytes_per_layer
+from accelsim.plots.chosen import split
+from accelsim.plots.cycles_per_layer import cycles_per_layer
+from accelsim.plots.paper_figure6 import paper_figure6
+from accelsim.plots.stall_causes import stall_causes
+from accelsim.plots.style import DOUBLE_COLUMN, render, slug
+from accelsim.plots.zero_channel_map import KINDS, zero_channel_map
+from accelsim.trace import Trace
+
+FOLDER = "figures"
+
+
+def of_layers(layers: pd.DataFrame, width: float = DOUBLE_COLUMN) -> Iterator[tuple[str, Figure]]:
+    """Name and figure of everything that a layers table alone can show, for each network and image in it."""
+    for network, image, rows in split(layers):
+        name = slug(f"{network}_{image}")
+        yield f"{name}_bytes_per_layer", bytes_per_layer(rows, width)
+        yield f"{name}_stall_causes", stall_causes(rows, width)
+        yield f"{name}_stall_shares", stall_causes(rows, width, share=True)
+        yield f"{name}_cycles_per_layer", cycles_per_layer(rows, width)
+
+
+def of_trace(trace: Trace, width: float = DOUBLE_COLUMN) -> Iterator[tuple[str, Figure]]:
+    """Name and figure of everything that a trace alone can show."""
+    name = slug(f"{trace.graph.name}_{trace.image}")
+    kinds = {node.kind for node in trace.graph.nodes}
+    if "conv" in kinds:
+        yield f"{name}_paper_figure6", paper_figure6(trace, width)
+    if kinds & set(KINDS):
+        yield f"{name}_zero_channel_map", zero_channel_map(trace, width)
+
+
+def files(figures: Iterable[tuple[str, Figure]]) -> Iterator[tuple[str, bytes]]:
+    """Path in the results folder and content of each figure, as PNG and as SVG; drawn one at a time."""
+    for name, figure in figures:
+        for suffix, content in render(figure).items():
+            yield f"{FOLDER}/{name}.{suffix}", content

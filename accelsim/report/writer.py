@@ -1,0 +1,226 @@
+"""The results folder: written whole or not at all, read back for later figures."""
+
+from __future__ import annotations
+
+import errno
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from accelsim.errors import ConfigError
+from accelsim.report.comparison import Comparison
+from accelsim.report.result import COLUMNS, FLOAT_COLUMNS, NUMBER_TYPES, TEXT_COLUMNS, Result
+
+ACCOUNTING: Mapping[str, str] = {
+    "cycles": "accelerator cycles; a layer's window runs from the end of the previous layer's last tile to the end of its own last tile, "
+    "the last layer's to the end of the last store; total = busy + stalls, exactly",
+    "stalls": "each cycle in which the array does not work has one cause: waiting for ifmap, filter, metadata or a free output slot, "
+    "fill and drain of the array, or start (the layer's producers had not yet stored their maps)",
+    "read_*_bytes, write_*_bytes": "bytes wanted by tensor; with read_psum and write_psum (partial sums spilled and read back) they add "
+    "up to bytes_wanted",
+    "bytes_moved": "bytes of whole DRAM accesses; the excess over bytes_wanted is burst rounding",
+    "bytes_dense": "bytes the dense scheme would have wanted",
+    "link_overhead_bytes": "headers and link-layer packets around the payload, not part of bytes_moved",
+    "ratios": "scheme over the baseline scheme, below 1 is better; speed_up is the inverse of the ratio of cycles; null where the "
+    "baseline has none of it",
+    "saved_elements": "as the paper counts: H*W for each zero channel of the outputs of convolutions and max-pools, once each, with no "
+    "machine; percent_of_outputs is over the outputs of convolutions, max-pools, shortcuts, fully connected and average-pool layers, "
+    "percent_of_conv is over and of convolutions alone",
+}
+"""What the numbers mean; `summary.json` repeats it."""
+
+
+def write(folder: Path, comparisons: Sequence[Comparison], config_text: str, files: Mapping[str, bytes] | None = None) -> tuple[Path, ...]:
+    """Write a results folder: `layers.csv`, `layers.parquet`, `config.yaml`, `files`, and `summary.json` last.
+
+    `config_text` is the resolved configuration. `files`: further files (figures, timelines) by relative path, `figures/x.png`.
+    A new folder appears complete or not at all; in an existing one each file is replaced whole, and other files stay.
+    Raises:  `ConfigError` where the folder cannot be written; what was begun is removed.
+    """
+    frame = pd.concat([comparison.as_frame() for comparison in comparisons], ignore_index=True)
+    parquet = BytesIO()
+    frame.to_parquet(parquet, engine="pyarrow", index=False)
+    contents = {
+        "layers.csv": frame.to_csv(index=False, lineterminator="\n").encode(),
+        "layers.parquet": parquet.getvalue(),
+        "config.yaml": config_text.encode(),
+        **(files or {}),
+        # Last, so that a folder with a new summary has everything else new too.
+        "summary.json": (json.dumps(summary(comparisons), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(),
+    }
+    return write_files(folder, contents)
+
+
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...]:
+    """Put files into a folder by relative path: all of them or none into a new folder, each whole into an existing one.
+
+    Raises:  `ConfigError` where the folder cannot be written; what was begun is removed.
+    """
+    for name in contents:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise ValueError(f"{name!r} is not a path inside the results folder")
+    folder = Path(folder)
+    try:
+        _place(folder, contents)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return tuple(folder / name for name in contents)
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a results folder that could not be written, before hours of work go by. Raises `ConfigError`; leaves nothing behind."""
+    folder = Path(folder)
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        with tempfile.TemporaryDirectory(dir=there, prefix=".accelsim-"):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def summary(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """What `summary.json` holds: totals and ratios per network, image and scheme, and where they come from."""
+    return {
+        "accelsim": _version(),
+        "accounting": dict(ACCOUNTING),
+        "comparisons": [
+            {
+                "network": comparison.network,
+                "image": comparison.image,
+                "source": comparison.source,
+                "trace": {
+                    "epsilon": comparison.baseline.epsilon,
+                    "mode": comparison.baseline.mode,
+                    "provenance": dict(comparison.baseline.provenance),
+                },
+                "paper": _paper(comparison.baseline),
+                "accelerator": comparison.accelerator.model_dump(mode="json"),
+                "baseline": comparison.baseline.scheme,
+                "schemes": {result.scheme: _scheme(comparison, result) for result in comparison.results},
+            }
+            for comparison in comparisons
+        ],
+    }
+
+
+def read_layers(path: Path) -> pd.DataFrame:
+    """Read `layers.csv` (or the results folder that holds it) back with its types.
+
+    Raises:  `ConfigError` where it is missing, or is not such a table.
+    """
+    path = Path(path)
+    path = path / "layers.csv" if path.is_dir() else path
+    try:
+        frame = pd.read_csv(
+            path,
+            dtype=dict.fromkeys(TEXT_COLUMNS, str),
+            keep_default_na=False,
+            na_values={name: [""] for name in FLOAT_COLUMNS},
+            encoding="utf-8",
+        )
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise ConfigError(f"{path}: cannot read layers: {reason}\n    give a results folder that `accelsim run` has written") from error
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise ConfigError(f"{path}: no column {', '.join(missing)}\n    make it again: accelsim run")
+    try:
+        return frame.astype(NUMBER_TYPES)
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(f"{path}: a count is not a whole number: {error}\n    make it again: accelsim run") from error
+
+
+def _version() -> str:
+    try:
+        return version("accelsim")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _paper(result: Result) -> dict[str, float]:
+    """The paper's own count of the trace."""
+    count = result.paper
+    return {
+        "saved_elements": count.saved_elements,
+        "output_elements": count.output_elements,
+        "percent_of_outputs": round(count.percent_of_outputs, 6),
+        "conv_saved_elements": count.conv_saved_elements,
+        "conv_elements": count.conv_elements,
+        "percent_of_conv": round(count.percent_of_conv, 6),
+        "conv_layers": count.conv_layers,
+        "conv_layers_with_zero": count.conv_layers_with_zero,
+    }
+
+
+def _scheme(comparison: Comparison, result: Result) -> dict[str, Any]:
+    """One scheme's totals, rates, and ratios to the yardstick."""
+    ratios = comparison.ratios(result.scheme)
+    total_ps = result.totals["total_cycles"] * result.accelerator.period
+    return {
+        "engine": result.engine,
+        "totals": {"stall_cycles": result.stall_cycles, **result.totals},
+        "time_us": round(result.time_us, 6),
+        "achieved_gb_per_s": round(result.achieved_gb_per_s, 6),
+        "stall_percent": round(result.stall_percent, 6),
+        "macs_skipped_percent": round(result.macs_skipped_percent, 6),
+        "busy_percent": {part: round(100 * busy / total_ps, 6) if total_ps else 0.0 for part, busy in result.busy_ps.items()},
+        "peak_buffer_bytes": dict(result.peak_bytes),
+        "ratios": {name: value if value is None else round(value, 9) for name, value in ratios.items()},
+        "slower_layers": dict(comparison.slower_layers(result.scheme)),
+        "without_own_row": dict(result.fused),
+        "notes": list(result.notes),
+    }
+
+
+def _place(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write every file beside its place, then move all of them in; on failure remove what is ours."""
+    created: list[Path] = []
+    try:
+        _make_parents(folder, created)
+        # Staged where the files will live: the last step is then a rename within one file system.
+        with tempfile.TemporaryDirectory(dir=folder if folder.is_dir() else folder.parent, prefix=".accelsim-") as staging:
+            staged = Path(staging) / "results"
+            for name, content in contents.items():
+                (staged / name).parent.mkdir(parents=True, exist_ok=True)
+                (staged / name).write_bytes(content)
+            if not folder.is_dir():
+                staged.rename(folder)
+                return
+            for name in contents:
+                _make_parents(folder / name, created)
+            for name in contents:
+                (staged / name).replace(folder / name)
+    except BaseException:
+        for path in reversed(created):
+            # A folder that has something in it by now is not ours alone.
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+def _make_parents(path: Path, created: list[Path]) -> None:
+    """Make the missing parents of `path`, outermost first, and note each one that is made."""
+    for parent in reversed([parent for parent in path.parents if not parent.exists()]):
+        parent.mkdir()
+        created.append(parent)
+
+
+def _unwritable(folder: Path, error: OSError) -> ConfigError:
+    """The fault of a results folder that cannot be written, and what would help."""
+    return ConfigError(f"{folder}: cannot write results: {error.strerror or error}\n    {_remedy(error)}")
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space, or name a folder on another disk"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "name a folder that you may write to, or change its permissions"
+    return "name a folder, new or existing, whose path holds no file"

@@ -1,0 +1,302 @@
+"""Figures: what is drawn, and that a reader can read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+from report_samples import comparison, golden_trace, layers_frame, trace
+
+from accelsim import plots
+from accelsim.errors import ConfigError
+from accelsim.trace import Trace
+
+OF_LAYERS = {
+    "bytes_per_layer": plots.bytes_per_layer,
+    "stall_causes": plots.stall_causes,
+    "stall_shares": lambda layers, width=plots.DOUBLE_COLUMN: plots.stall_causes(layers, width, share=True),
+    "cycles_per_layer": plots.cycles_per_layer,
+}
+OF_TRACE = {"paper_figure6": plots.paper_figure6, "zero_channel_map": plots.zero_channel_map}
+Draw = Callable[..., Figure]
+
+every_layers_figure = pytest.mark.parametrize("draw", OF_LAYERS.values(), ids=OF_LAYERS)
+every_trace_figure = pytest.mark.parametrize("draw", OF_TRACE.values(), ids=OF_TRACE)
+every_width = pytest.mark.parametrize("width", [plots.SINGLE_COLUMN, plots.DOUBLE_COLUMN])
+
+
+def texts(figure: Figure) -> list[Text]:
+    """Every text that is seen."""
+    return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+
+
+def legend_labels(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def boxes(figure: Figure) -> tuple[Bbox, Bbox, list[Bbox]]:
+    """Where title, legend, and each panel with its labels lie, in pixels."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    title = figure._suptitle.get_window_extent(renderer)  # type: ignore[attr-defined]
+    return title, figure.legends[0].get_window_extent(renderer), [axes.get_tightbbox(renderer) for axes in figure.axes]
+
+
+def assert_readable(figure: Figure) -> None:
+    """Nothing is cut off, nothing lies on anything else, no text is smaller than 7 pt."""
+    title, legend, panels = boxes(figure)
+    everything = [title, legend, *panels]
+    page = figure.bbox.padded(1)
+    for box in everything:
+        assert page.x0 <= box.x0
+        assert box.x1 <= page.x1
+        assert page.y0 <= box.y0
+        assert box.y1 <= page.y1
+    for number, one in enumerate(everything):
+        for other in everything[number + 1 :]:
+            shared = Bbox.intersection(one, other)
+            assert shared is None or shared.height < 1, "two parts of the figure overlap"
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for axes in figure.axes:
+        ticks = [label.get_window_extent(renderer) for label in axes.get_xticklabels() if label.get_text()]
+        assert all(left.x1 <= right.x0 + 1 for left, right in pairwise(ticks)), "layer names overlap"
+        assert axes.bbox.height >= 0.7 * figure.dpi, "a panel is too flat to read"
+        for image in axes.images:
+            assert len(image.get_array()) <= 200 * axes.bbox.height / figure.dpi, "a picture loses lines when it is drawn"
+    assert min(text.get_fontsize() for text in texts(figure)) >= 7
+
+
+@every_layers_figure
+@every_width
+@pytest.mark.parametrize("count", [1, 5, 70])
+def test_figures_of_layers_are_readable_at_paper_width(draw: Draw, width: float, count: int) -> None:
+    figure = draw(layers_frame(count), width)
+    assert figure.get_figwidth() == width
+    assert_readable(figure)
+
+
+@every_layers_figure
+@every_width
+def test_four_schemes_fit_one_figure(draw: Draw, width: float) -> None:
+    schemes = ("dense", "channel_marker", "part_marker", "zero_block")
+    figure = draw(layers_frame(20, schemes), width)
+    assert_readable(figure)
+    shown = [*legend_labels(figure), *(axes.get_title() for axes in figure.axes)]
+    assert set(schemes) <= set(shown)
+
+
+@every_trace_figure
+@every_width
+@pytest.mark.parametrize("network", ["alexnet", "mobilenet", "squeezenet"])
+def test_figures_of_traces_are_readable_at_paper_width(shared: Path, draw: Draw, width: float, network: str) -> None:
+    assert_readable(draw(golden_trace(shared, network), width))
+
+
+@every_layers_figure
+def test_every_y_axis_names_its_unit_and_every_figure_its_source(draw: Draw) -> None:
+    figure = draw(layers_frame(5))
+    labels = [axes.get_ylabel() for axes in figure.axes]
+    assert all("(" in label or label.startswith("ratio") for label in labels)
+    assert figure.axes[-1].get_xlabel() == "layer"
+    assert "net, dog" in figure.get_suptitle()
+    assert "source: synthetic" in figure.get_suptitle()
+
+
+@every_trace_figure
+def test_figures_of_traces_name_unit_source_and_epsilon(draw: Draw) -> None:
+    figure = draw(trace("published statistics"))
+    assert all("(" in axes.get_ylabel() for axes in figure.axes)
+    words = figure.get_suptitle().replace("\n", " ").replace("\N{NO-BREAK SPACE}", " ")
+    assert "source: published statistics" in words
+    assert "ε = 0" in words
+    assert "two_layers, checks" in words
+
+
+def test_bytes_have_one_bar_a_tensor_a_layer_and_a_scheme_as_tall_as_the_bytes_moved() -> None:
+    frame = layers_frame(5)
+    (axes,) = plots.bytes_per_layer(frame).axes
+    parts = 6
+    assert len(axes.patches) == parts * 5 * 2
+    tops = (
+        pd.Series([bar.get_y() + bar.get_height() for bar in axes.patches]).groupby([round(bar.get_x(), 6) for bar in axes.patches]).max()
+    )
+    moved = frame.set_index(["layer", "scheme"])["bytes_moved"].loc[frame["layer"].unique()].to_numpy()
+    in_order = frame.sort_values("layer", kind="stable")["bytes_moved"].to_numpy()
+    assert len(moved) == len(in_order)
+    np.testing.assert_allclose(tops.to_numpy(), in_order / 1e6)
+    assert axes.get_ylabel() == "DRAM traffic (MB)"
+
+
+def test_small_traffic_is_told_in_kilobytes() -> None:
+    frame = layers_frame(3)
+    frame = frame.assign(**{name: frame[name] // 100 for name in frame.columns if name.endswith("bytes") or name.startswith("bytes")})
+    assert plots.bytes_per_layer(frame).axes[0].get_ylabel() == "DRAM traffic (kB)"
+
+
+def test_tensors_that_never_move_are_left_out_of_bars_and_legend() -> None:
+    frame = layers_frame(4).assign(read_psum_bytes=0, write_psum_bytes=0, read_metadata_bytes=0, write_metadata_bytes=0)
+    figure = plots.bytes_per_layer(frame)
+    assert legend_labels(figure) == ["ifmap", "filter", "ofmap", "burst rounding", "dense", "channel_marker"]
+    assert len(figure.axes[0].patches) == 4 * 4 * 2
+
+
+def test_stalls_have_one_bar_a_cause() -> None:
+    frame = layers_frame(5)
+    figure = plots.stall_causes(frame)
+    assert legend_labels(figure) == ["ifmap", "filter", "metadata", "output", "fill/drain", "start", "dense", "channel_marker"]
+    (axes,) = figure.axes
+    assert len(axes.patches) == 6 * 5 * 2
+    stalls = (frame["total_cycles"] - frame["busy_cycles"]).sum()
+    assert sum(bar.get_height() for bar in axes.patches) == pytest.approx(stalls / 1e3)
+
+
+def test_shares_are_of_the_first_schemes_cycles_so_a_taller_bar_means_more_cycles() -> None:
+    frame = layers_frame(5)
+    (axes,) = plots.stall_causes(frame, share=True).axes
+    assert axes.get_ylabel() == "stalled (% of dense cycles)"
+    stalled = (frame["total_cycles"] - frame["busy_cycles"]).to_numpy().reshape(2, 5)
+    whole = frame["total_cycles"].to_numpy().reshape(2, 5)[0]
+    assert sum(bar.get_height() for bar in axes.patches) == pytest.approx(float((100 * stalled / whole).sum()))
+
+
+def test_cycles_have_a_bar_a_scheme_and_rings_where_the_scheme_is_slower() -> None:
+    frame = layers_frame(5)
+    cycles, ratio = plots.cycles_per_layer(frame).axes
+    assert len(cycles.patches) == 5 * 2
+    totals = frame["total_cycles"].to_numpy().reshape(2, 5)
+    points, rings = ratio.collections
+    np.testing.assert_allclose(np.asarray(points.get_offsets())[:, 1], totals[1] / totals[0])
+    assert len(rings.get_offsets()) == (totals[1] > totals[0]).sum() > 0
+
+
+def test_no_ring_and_no_entry_where_nothing_is_slower() -> None:
+    frame = layers_frame(5)
+    frame.loc[frame["scheme"] != "dense", "total_cycles"] = 1
+    figure = plots.cycles_per_layer(frame)
+    assert legend_labels(figure) == ["dense", "channel_marker"]
+
+
+@every_layers_figure
+def test_a_single_scheme_needs_no_yardstick(draw: Draw) -> None:
+    figure = draw(layers_frame(5, ("dense",)))
+    assert len(figure.axes) == 1
+    assert "dense" in legend_labels(figure)
+    assert_readable(figure)
+
+
+@every_layers_figure
+@every_width
+def test_layers_in_which_nothing_happens_can_be_drawn(draw: Draw, width: float) -> None:
+    frame = layers_frame(4)
+    nothing = frame.assign(**{name: 0 for name in frame.columns if name.endswith(("bytes", "cycles")) or name.startswith("bytes")})
+    assert_readable(draw(nothing, width))
+
+
+def test_bars_too_thin_to_stand_side_by_side_get_a_panel_a_scheme_on_one_scale() -> None:
+    figure = plots.bytes_per_layer(layers_frame(70), plots.SINGLE_COLUMN)
+    assert [axes.get_title() for axes in figure.axes] == ["dense", "channel_marker"]
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+    assert "channel_marker" not in legend_labels(figure)
+
+
+def test_long_networks_name_some_layers_and_mark_the_others() -> None:
+    axes = plots.bytes_per_layer(layers_frame(70)).axes[0]
+    named = [label.get_text() for label in axes.get_xticklabels()]
+    assert named[:3] == ["000 conv", "002 conv", "004 conv"]
+    assert len(axes.get_xticks(minor=True)) + len(axes.get_xticks()) >= 70
+
+
+@every_layers_figure
+def test_colours_of_one_figure_differ_and_hatches_tell_schemes_apart(draw: Draw) -> None:
+    figure = draw(layers_frame(5))
+    looks = [(to_hex(handle.get_facecolor()), handle.get_hatch()) for handle in figure.legends[0].get_patches()]
+    assert len(set(looks)) == len(looks)
+    bars = figure.axes[0].patches
+    assert {bar.get_hatch() or "" for bar in bars} == {"", "/////"}
+
+
+def test_the_papers_figure_6_adds_up_to_the_published_savings(shared: Path) -> None:
+    figure = plots.paper_figure6(golden_trace(shared, "mobilenet"))
+    (axes,) = figure.axes
+    loaded, saved = [bar.get_height() for bar in axes.patches[:54]], [bar.get_height() for bar in axes.patches[54:]]
+    assert len(saved) == 54
+    assert sum(saved) == pytest.approx(696_584 * 16 / 1e6)
+    assert sum(loaded) + sum(saved) == pytest.approx(8_924_488 * 16 / 1e6)
+    assert "Mbit" in axes.get_ylabel()
+    assert "7.805\N{NO-BREAK SPACE}% saved" in figure.get_suptitle()
+
+
+def test_the_map_shows_each_zero_channel_where_it_is() -> None:
+    figure = plots.zero_channel_map(trace())
+    counts, panel = figure.axes
+    assert [bar.get_height() for bar in counts.patches] == [1, 0]
+    picture = np.asarray(panel.images[0].get_array())
+    lines = len(picture)
+    middle = [[to_hex(picture[int((channel + 0.5) * lines / 4), layer]) for channel in range(4)] for layer in range(2)]
+    live, zero, absent = "#dcebf5", "#0072b2", "#b0b0b0"
+    assert middle == [[live, zero, live, live], [live, live, absent, absent]]
+
+
+def test_the_map_loses_no_lonely_zero_channel_however_many_channels_there_are(shared: Path) -> None:
+    source = golden_trace(shared, "alexnet")
+    picture = np.asarray(plots.zero_channel_map(source).axes[1].images[0].get_array())
+    lonely = [
+        index
+        for index, column in enumerate(picture.transpose(1, 0, 2))
+        if any(to_hex(line) not in ("#dcebf5", "#b0b0b0") for line in column)
+    ]
+    # Convolutions and max-pools of the log with a zero channel: 8, 8, 0, 0, 1, 0, 1, 1 of them.
+    assert lonely == [0, 1, 4, 6, 7]
+
+
+def test_spread_positions_are_owned_up_to() -> None:
+    assert "positions unknown" in plots.zero_channel_map(trace("published statistics")).get_suptitle().replace("\n", " ")
+    assert "positions unknown" not in plots.zero_channel_map(trace("synthetic")).get_suptitle()
+
+
+@every_layers_figure
+def test_a_table_of_two_networks_is_refused_by_name(draw: Draw) -> None:
+    two = pd.concat([layers_frame(2, network="alexnet"), layers_frame(2, network="vgg16")])
+    with pytest.raises(ConfigError, match="a figure shows one network, the table has alexnet, vgg16"):
+        draw(two)
+
+
+def test_an_empty_table_too_many_schemes_and_other_layers_are_refused() -> None:
+    frame = layers_frame(3)
+    with pytest.raises(ConfigError, match="at least one layer"):
+        plots.bytes_per_layer(frame[:0])
+    with pytest.raises(ConfigError, match="at most 6 schemes, the table has 7"):
+        plots.bytes_per_layer(layers_frame(2, tuple("abcdefg")))
+    with pytest.raises(ConfigError, match="dense and channel_marker have different layers"):
+        plots.bytes_per_layer(frame[:-1])
+
+
+@every_trace_figure
+def test_a_trace_with_nothing_to_show_is_refused_by_name(draw: Draw) -> None:
+    whole = trace()
+    empty = Trace(type(whole.graph)("bare", whole.graph.nodes[:1]), whole.maps[:1], "x", 0.0, "channel", (1, 1), "synthetic", {})
+    with pytest.raises(ConfigError, match="bare: no"):
+        draw(empty)
+
+
+@pytest.mark.parametrize("name", ["a $x^2$ b", "$", "图像", "a\tb", "x" * 200, "an [odd] {name} %s \\frac"])
+def test_any_name_can_be_drawn(name: str) -> None:
+    frame = layers_frame(5, network=name, image=name).assign(layer=lambda rows: rows["layer"] + name)
+    for draw in (plots.stall_causes, plots.cycles_per_layer):
+        figure = draw(frame, plots.SINGLE_COLUMN)
+        assert_readable(figure)
+        assert set(plots.render(figure)) == {"png", "svg"}
+
+
+def test_figures_come_from_a_real_result_too() -> None:
+    for _, figure in plots.of_layers(comparison().as_frame()):
+        assert_readable(figure)
