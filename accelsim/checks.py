@@ -1,0 +1,98 @@
+"""What `check` and `trace show` say of a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accelsim import configfile, hardware, layers, runfile, simulate, tracefile
+from accelsim.errors import ConfigError, choices
+from accelsim.networks import darknet
+from accelsim.networks.network import Network, total_elements, total_macs, total_weights
+from accelsim.trace import Trace, summary
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def describe(path: Path, overrides: Sequence[str] = ()) -> str:
+    """Judge one file by its ending and, for YAML, its root key, and say what it resolves to.
+
+    Raises:  `ConfigError`, `ModelError`, `TraceError` with every fault of the file
+    """
+    if path.suffix == ".cfg":
+        return network_text(darknet.load(path))
+    if path.suffix == ".npz":
+        return trace_text(tracefile.load(path))
+    if path.suffix not in {".yaml", ".yml"}:
+        raise ConfigError(f"{path}: files of this kind are not checked\n    {choices(['.yaml', '.cfg', '.npz'], path.suffix)}")
+    kinds: Mapping[str, Callable[[], str]] = {
+        "accelerator": lambda: hardware.describe(hardware.load_accelerator(path, overrides)),
+        "network": lambda: network_text(simulate.load_network(runfile.load_network_file(path, overrides))),
+        "run": lambda: runfile.describe(runfile.load_run(path, overrides)),
+    }
+    kind = configfile.root_key(path)
+    if kind not in kinds:
+        raise ConfigError(f"{path}: {kind!r} is not a kind of file\n    {choices(sorted(kinds), kind)}")
+    return f"# {path}: sound\n{kinds[kind]()}".rstrip()
+
+
+def network_text(network: Network) -> str:
+    """Layers, shapes and totals of a network, as lines of text."""
+    graph = network.graph
+    lines = [f"{'layer':<24}{'kind':<10}{'output C x H x W':>20}{'elements':>14}{'MACs':>18}{'weights':>14}"]
+    for node in graph.nodes:
+        shapes = graph.input_shapes(node.index)
+        kind = layers.layer(node.kind)
+        weights = sum(math.prod(shape) for shape in kind.weight_shapes(node, shapes).values())
+        shape = " x ".join(map(str, node.shape))
+        lines.append(f"{node.name:<24}{node.kind:<10}{shape:>20}{node.elements:>14,}{kind.macs(node, shapes):>18,}{weights:>14,}")
+    have = "weights loaded" if network.weights is not None else "no weights: shapes alone, it cannot be run"
+    lines.append(
+        f"{graph.name}: {len(graph.nodes)} nodes, {total_elements(graph):,} output elements (conv, maxpool, avgpool, fc, shortcut), "
+        f"{total_macs(graph):,} MACs, {total_weights(graph):,} weights; {have}"
+    )
+    return "\n".join(lines)
+
+
+def trace_text(trace: Trace) -> str:
+    """One line of what a trace is."""
+    zero = sum(int(fmap.zero_channels.sum()) for fmap in trace.maps)
+    channels = sum(fmap.shape[0] for fmap in trace.maps)
+    known = "masks" if trace.has_masks else "counts only, positions of zero channels assumed evenly spread"
+    return (
+        f"{trace.graph.name}, {trace.image}: {len(trace.maps)} maps, {zero:,} of {channels:,} channels zero, epsilon {trace.epsilon:g} "
+        f"({trace.mode}), source: {trace.source}, {known}"
+    )
+
+
+def trace_table(path: Path) -> tuple[Table, str]:
+    """Layers of a trace as a table, and its provenance."""
+    from rich import box
+    from rich.table import Table
+
+    trace = tracefile.load(path)
+    height, width = trace.fine_part
+    table = Table(title=trace_text(trace), box=box.SIMPLE_HEAD, title_justify="left")
+    for header in ("layer", "kind", "C x H x W"):
+        table.add_column(header, justify="left")
+    for header in ("zero channels", "zero elements (%)", f"zero {height}x{width} parts", "live bytes (16 bit)"):
+        table.add_column(header, justify="right")
+    for row in summary(trace, height, width):
+        table.add_row(
+            row["layer"],
+            row["kind"],
+            f"{row['channels']} x {row['height']} x {row['width']}",
+            f"{row['zero_channels']:,}",
+            _optional(row["zero_percent"], ".2f"),
+            "unknown" if row["zero_parts"] is None else f"{row['zero_parts']:,} / {row['parts']:,}",
+            f"{row['live_bytes']:,}",
+        )
+    return table, "\n".join(f"{key}: {value}" for key, value in trace.provenance.items())
+
+
+
+def _optional(value: float | None, form: str) -> str:
+    return "unknown" if value is None else format(value, form)

@@ -1,0 +1,227 @@
+"""The whole walk in one function: infer if needed, replay under every scheme, compare, write results and figures."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from accelsim import configfile, engines, inference, report, runfile, tracefile
+from accelsim.errors import ConfigError, EngineError, choices
+from accelsim.hardware import Accelerator, describe
+from accelsim.networks import darknet
+from accelsim.networks.network import Network
+from accelsim.report import Comparison, Result
+from accelsim.runfile import InferenceJob, NetworkFile, Run
+from accelsim.schedule import build
+from accelsim.trace import Trace
+from accelsim.validation.activations import Validation
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many steps are done, and how many there are."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True, repr=False)
+class Outcome:
+    """What a run made: one comparison per trace, in the order of its jobs, and the folder that holds its results."""
+
+    comparisons: tuple[Comparison, ...]
+    traces: tuple[Trace, ...]
+    folder: Path
+
+    def __repr__(self) -> str:
+        return "\n".join([f"Outcome({len(self.comparisons)} comparisons, results in {self.folder})", *map(repr, self.comparisons)])
+
+    def _repr_html_(self) -> str:
+        return "".join(comparison._repr_html_() for comparison in self.comparisons)
+
+
+def run(
+    file: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    engine: str | None = None,
+    results: str | Path | None = None,
+    figures: bool = True,
+    progress: Progress = silent,
+) -> Outcome:
+    """Do everything that a run file asks for and write its results folder.
+
+    `overrides`: `dotted.path=value`; `engine` and `results` override those keys.
+    Raises:  `ConfigError`, `ModelError`, `TraceError` for what the user can mend, before anything is written
+    """
+    asked = runfile.load_run(file, overrides)
+    engine = _engine(engine or asked.engine)
+    folder = Path(results) if results is not None else asked.results
+    report.require_writable(folder)
+    comparisons: list[Comparison] = []
+    traces: list[Trace] = []
+    for trace in _traces(asked, progress):
+        comparisons.append(compare(trace, asked.accelerator, asked.schemes, engine, progress))
+        traces.append(trace)
+        if asked.keep_traces is not None and trace.source == "inference":
+            tracefile.save(trace, asked.keep_traces / trace_name(trace))
+    resolved = asked.model_copy(update={"engine": engine, "results": folder})
+    _write(folder, comparisons, traces, runfile.describe(resolved), figures, progress)
+    return Outcome(tuple(comparisons), tuple(traces), folder)
+
+
+def infer(
+    file: str | Path,
+    out: str | Path,
+    images: Sequence[str] = (),
+    *,
+    epsilon: float | None = None,
+    mode: str | None = None,
+    overrides: Sequence[str] = (),
+    progress: Progress = silent,
+) -> Iterator[tuple[Path, Trace]]:
+    """Run networks on images and save one trace each in `out`: all jobs of a run file, or a network file on `images`.
+
+    Yields each trace's path and the trace as soon as it is on disk.
+    Raises:  `ConfigError` for a file of another kind or without images, `ModelError` as `inference.record`
+    """
+    kind = configfile.root_key(file)
+    if kind == "network":
+        if not images:
+            raise ConfigError(f"{file}: a network file names no images\n    give some: --image photo.jpg")
+        network = runfile.load_network_file(file, overrides)
+        jobs = [InferenceJob(network=network, images=tuple(images))]
+    else:
+        jobs = [job for job in runfile.load_run(file, overrides).jobs if isinstance(job, InferenceJob)]
+        if not jobs:
+            raise ConfigError(f"{file}: none of its jobs runs a network on images\n    add one: {{network: ..., images: [...]}}")
+        if images:
+            jobs = [job.model_copy(update={"images": tuple(images)}) for job in jobs]
+    change = {key: value for key, value in (("epsilon", epsilon), ("mode", mode)) if value is not None}
+    for job in jobs:
+        for trace in _record(job.model_copy(update=change), progress):
+            path = Path(out) / trace_name(trace)
+            tracefile.save(trace, path)
+            yield path, trace
+
+
+def compare(
+    trace: Trace, accelerator: Accelerator, schemes: Iterable[str], engine: str = "fast", progress: Progress = silent
+) -> Comparison:
+    """Replay one trace on one machine under dense and the given schemes, dense first."""
+    names = list(dict.fromkeys(["dense", *schemes]))
+    results = []
+    for done, scheme in enumerate(names):
+        progress(f"replay {trace.graph.name}, {trace.image}: {scheme}", done, len(names))
+        results.append(replay(trace, accelerator, scheme, engine))
+    return Comparison.of(results)
+
+
+def replay(trace: Trace | str | Path, accelerator: Accelerator | str | Path, scheme: str = "channel_marker", engine: str = "fast") -> Result:
+    """Replay one trace on one machine under one scheme. Trace and accelerator may be paths of their files.
+
+    Raises:  `ConfigError`, `TraceError` for what the user can mend; `EngineError` for a broken identity
+    """
+    data = trace if isinstance(trace, Trace) else tracefile.load(trace)
+    machine = accelerator if isinstance(accelerator, Accelerator) else load_accelerator(accelerator)
+    schedule = build(data, machine, scheme)
+    try:
+        timeline = engines.replay(schedule, machine, _engine(engine))
+    except EngineError as fault:
+        raise EngineError(f"{data.graph.name}, {data.image}, {scheme} on {machine.name} ({engine}): {fault}") from fault
+    return Result.of(data, machine, schedule, timeline, engine=engine)
+
+
+def write(
+    folder: str | Path,
+    comparisons: Sequence[Comparison],
+    traces: Sequence[Trace],
+    accelerator: Accelerator,
+    *,
+    figures: bool = True,
+    progress: Progress = silent,
+) -> None:
+    """Write a results folder for comparisons that were made one by one on one machine."""
+    _write(Path(folder), comparisons, traces, describe(accelerator), figures, progress)
+
+
+def plot(folder: str | Path) -> Iterator[Path]:
+    """Draw the figures of a results folder again from its table, without simulating; yields the files written."""
+    from accelsim.plots import gallery
+
+    layers = report.read_layers(Path(folder))
+    yield from report.write_files(Path(folder), dict(gallery.files(gallery.of_layers(layers))))
+
+
+def load_accelerator(path: str | Path, overrides: Sequence[str] = ()) -> Accelerator:
+    """Read an accelerator file. Raises `ConfigError` with every fault of the file."""
+    from accelsim import hardware
+
+    return hardware.load_accelerator(path, overrides)
+
+
+def load_network(file: NetworkFile) -> Network:
+    """Read the network that a network file describes."""
+    return darknet.load(file.darknet.cfg, file.darknet.weights, name=file.name)
+
+
+def validate_activations(
+    network: str | Path, table: str | Path, images: str | Path, tensors: str | Path | None = None, progress: Progress = silent
+) -> Validation:
+    """Compare a network's feature maps with an independent implementation's, layer by layer."""
+    from accelsim.validation import activations
+
+    file = runfile.load_network_file(network)
+    archive = None if tensors is None else Path(tensors)
+    return activations.validate(load_network(file), Path(table), Path(images), file.preprocessing, tensors=archive, progress=progress)
+
+
+def trace_name(trace: Trace) -> str:
+    """File name of a trace: network, image, and what was done to the data if anything was."""
+    pruned = f"_{trace.mode}_eps{trace.epsilon:g}" if trace.epsilon else ""
+    return f"{trace.graph.name}_{trace.image}{pruned}.npz".replace("/", "_")
+
+
+def _traces(asked: Run, progress: Progress) -> Iterator[Trace]:
+    """Traces of all jobs; results are filed by network and image, so an image that comes again is told apart by what was done to it."""
+    seen: set[tuple[str, str]] = set()
+    for job in asked.jobs:
+        for trace in _record(job, progress) if isinstance(job, InferenceJob) else [tracefile.load(job.trace)]:
+            image = next(image for image in _labels(trace) if (trace.graph.name, image) not in seen)
+            seen.add((trace.graph.name, image))
+            yield replace(trace, image=image)
+
+
+def _labels(trace: Trace) -> Iterator[str]:
+    """What the image of a trace may be called, the plain name first."""
+    yield trace.image
+    done = f"eps {trace.epsilon:g}, {trace.mode}" if trace.epsilon else trace.source.split()[0]
+    yield f"{trace.image} ({done})"
+    yield from (f"{trace.image} ({done}, {number})" for number in itertools.count(2))
+
+
+def _record(job: InferenceJob, progress: Progress) -> Iterator[Trace]:
+    prepared = inference.prepare(load_network(job.network))
+    photographs = (inference.photograph(image, job.network.preprocessing) for image in job.images)
+    return inference.record(prepared, photographs, epsilon=job.epsilon, mode=job.mode, progress=progress)
+
+
+def _write(
+    folder: Path, comparisons: Sequence[Comparison], traces: Sequence[Trace], config: str, figures: bool, progress: Progress
+) -> None:
+    files: dict[str, bytes] = {}
+    if figures:
+        from accelsim.plots import gallery
+
+        for done, (comparison, trace) in enumerate(zip(comparisons, traces, strict=True)):
+            progress(f"draw {comparison.network}, {comparison.image}", done, len(comparisons))
+            files |= gallery.files(gallery.of_layers(comparison.as_frame()))
+            files |= gallery.files(gallery.of_trace(trace))
+    report.write(folder, comparisons, config, files)
+
+
+def _engine(name: str) -> str:
+    if name not in engines.ENGINES:
+        raise ConfigError(f"engine: {name!r} is not an engine\n    {choices(engines.ENGINES, name)}")
+    return name
