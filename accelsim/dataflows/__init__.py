@@ -1,0 +1,24 @@
+"""Dataflows: array cycles from live work, one module each, found by file name."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import cast
+
+from accelsim.dataflows.base import Dataflow
+from accelsim.errors import ConfigError, choices
+from accelsim.families import members
+
+
+def names() -> tuple[str, ...]:
+    """Names of all dataflows, sorted; none is imported for it."""
+    return members("dataflows")
+
+
+@cache
+def load(name: str) -> Dataflow:
+    """Find a dataflow. Raises `ConfigError` for a name that has no module here."""
+    if name not in names():
+        raise ConfigError(f"accelerator.pe_array.dataflow: unknown dataflow {name!r}\n    {choices(names(), name)}")
+    return cast(Dataflow, import_module(f"{__name__}.{name}"))

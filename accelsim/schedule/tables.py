@@ -8,8 +8,9 @@ How an engine reads it:
 * A *block* is what one buffer slot holds. Within its class (ifmap, filter, ofmap) blocks are filled in order, and block n may be
   filled once block n - slots of that class has been released. An ifmap or filter block is released when its last tile has been
   computed, an ofmap block when its store has completed (or when its last tile has been computed, where nothing is stored).
-* A *transfer* is one DMA job, `descriptor_low..descriptor_high` in the descriptor table, on a fixed channel. A channel serves its transfers in
-  ascending order of their number. A transfer may wait for another one, for the stores of earlier layers, and for its block's slot.
+* A *transfer* is one DMA job, `descriptor_low..descriptor_high` in the descriptor table, on a fixed channel. A channel serves its
+  transfers in ascending order of their number. A transfer may wait for another one, for the stores of earlier layers, and for its
+  block's slot.
 * A *descriptor* is one strided job: `planes` planes of `rows` rows of `row_bytes` contiguous bytes.
 """
 
@@ -130,7 +131,8 @@ class Schedule:
 
     `slots`: slots per class (ifmap, filter, ofmap). `names`: layer names, `kinds`: their kinds, in the order of `layers`.
     `fused`: node name -> why it costs nothing of its own (for example 'concat: its producers write into it').
-    `notes`: assumptions that every report must repeat.
+    `notes`: assumptions that every report must repeat. `tilings`: tile sizes and loop order of each layer, for people.
+    Several transfers may share the descriptors of one piece.
     """
 
     scheme: str
@@ -144,3 +146,4 @@ class Schedule:
     slots: tuple[int, int, int]
     fused: dict[str, str]
     notes: tuple[str, ...] = ()
+    tilings: tuple[str, ...] = ()

@@ -1,0 +1,183 @@
+"""Where tensors lie in DRAM, and which jobs move a piece of one.
+
+Every stored map and every filter has a region of its own, which starts at a page. Maps lie channel by channel, row by row; each row starts
+on a byte. Filters lie filter by filter (`kcrs`) or ifmap channel by ifmap channel (`ckrs`); each of those starts on a byte.
+Spilled partial sums lie tile by tile, contiguous, in a region that all layers share.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.graph import Shape
+from accelsim.schedule.geometry import Geometry
+from accelsim.schedule.runs import ROWS, Bool, Int, Rules, in_order, join, part_jobs, plane_jobs, rejoin, row_jobs
+from accelsim.schemes.base import EncodedMap
+
+PAGE = 4096
+
+Span = tuple[int, int]
+"""Low and high (exclusive)."""
+Piece = tuple[Int, int, int]
+"""Jobs, bytes wanted, bytes that the dense scheme wants."""
+
+
+class Allocator:
+    """Hands out regions one after the other, each at a page."""
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def take(self, size: int) -> int:
+        """Address of a fresh region. Units: bytes."""
+        address = self._next
+        self._next += -(-size // PAGE) * PAGE
+        return address
+
+
+@dataclass(frozen=True, eq=False)
+class MapRegion:
+    """One stored feature map.
+
+    Units:   bytes; `bits` of an element
+    """
+
+    address: int
+    shape: Shape
+    bits: int
+    encoded: EncodedMap
+
+    @property
+    def row_bytes(self) -> int:
+        """Distance of the starts of two rows."""
+        return -(-self.shape[2] * self.bits // 8)
+
+    @property
+    def plane_bytes(self) -> int:
+        """Distance of the starts of two channels."""
+        return self.shape[1] * self.row_bytes
+
+    def piece(self, channels: Span, rows: Span, cols: Span, rules: Rules) -> Piece:
+        """What moves a block of the map: its live units, as far as they lie in the block."""
+        low, high = cols[0] * self.bits // 8, -(-cols[1] * self.bits // 8)
+        count, width = rows[1] - rows[0], high - low
+        start = self.address + rows[0] * self.row_bytes + low
+        dense = (channels[1] - channels[0]) * count * width
+        if self.encoded.unit_bytes.shape[1:] == (1, 1):
+            live = channels[0] + np.flatnonzero(self.encoded.unit_bytes[channels[0] : channels[1], 0, 0])
+            jobs = plane_jobs(start, self.plane_bytes, live, count, width, self.row_bytes, rules)
+            return jobs, live.size * count * width, dense
+        return self._parts(channels, rows, cols, rules, dense)
+
+    def _parts(self, channels: Span, rows: Span, cols: Span, rules: Rules, dense: int) -> Piece:
+        units, tall, wide = self.encoded.unit_bytes, self.encoded.unit_height, self.encoded.unit_width
+        bands = np.arange(rows[0] // tall, -(-rows[1] // tall), dtype=np.int64)
+        parts = np.arange(cols[0] // wide, -(-cols[1] // wide), dtype=np.int64)
+        tops = np.maximum(bands * tall, rows[0])
+        counts = np.minimum((bands + 1) * tall, rows[1]) - tops
+        low = np.maximum(parts * wide, cols[0]) * self.bits // 8
+        high = -(-np.minimum((parts + 1) * wide, cols[1]) * self.bits // 8)
+        live = units[channels[0] : channels[1], bands[0] : bands[-1] + 1, parts[0] : parts[-1] + 1] > 0
+        wanted = int((live.sum(axis=0) * np.multiply.outer(counts, high - low)).sum())
+        count, width = rows[1] - rows[0], int(high[-1] - low[0])
+        some, whole = live.any(axis=(1, 2)), live.all(axis=(1, 2))
+        start = self.address + rows[0] * self.row_bytes + int(low[0])
+        full = channels[0] + np.flatnonzero(whole)
+        jobs = plane_jobs(start, self.plane_bytes, full, count, width, self.row_bytes, rules)
+        broken = np.flatnonzero(some & ~whole)
+        if broken.size:
+            planes = self.address + (channels[0] + broken) * self.plane_bytes
+            pieces = part_jobs(planes, low, high, tops, counts, self.row_bytes, live[broken], rules)
+            jobs = in_order(np.concatenate([jobs, pieces]))
+            if rules.small((count - 1) * self.row_bytes + width) or (jobs[:, ROWS] == 1).all():
+                jobs = rejoin(jobs, rules)
+        return jobs, min(wanted, dense), dense
+
+
+@dataclass(frozen=True, eq=False)
+class FilterRegion:
+    """The filters of one layer. Units: bytes; `bits` of an element."""
+
+    address: int
+    layer: Geometry
+    bits: int
+    layout: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of all filters."""
+        outer = self.layer.channels if self.layout == "ckrs" else self.layer.filters
+        return self.layer.groups * outer * self.pitch
+
+    @property
+    def pitch(self) -> int:
+        """Distance of the slices of two ifmap channels (`ckrs`), or of two filters (`kcrs`)."""
+        inner = self.layer.filters if self.layout == "ckrs" else self.layer.channels
+        return -(-inner * self.layer.taps * self.bits // 8)
+
+    def piece(self, groups: Span, filters: Span, channels: Span, live: Bool, rules: Rules) -> Piece:
+        """What moves the filters of a tile, those of skipped ifmap channels left out.
+
+        Shapes:  `live` bool [groups of the tile, channels of the tile]
+        Units:   `filters` and `channels` of one group
+        """
+        element = self.layer.taps * self.bits
+        if self.layout == "ckrs" or self.layer.filters == self.layer.channels == 1:
+            offset = filters[0] * element // 8
+            width = -(-filters[1] * element // 8) - offset
+            group, channel = np.nonzero(live)
+            slices = (groups[0] + group) * self.layer.channels + channels[0] + channel
+            jobs = plane_jobs(self.address + offset, self.pitch, slices, 1, width, width, rules)
+            return jobs, slices.size * width, live.size * width
+        runs: list[Int] = []
+        wanted, count = 0, filters[1] - filters[0]
+        for number, mask in zip(range(*groups), live, strict=True):
+            steps = np.diff(np.concatenate(([False], mask, [False])).astype(np.int8))
+            begin = (channels[0] + np.flatnonzero(steps == 1)) * element // 8
+            end = -(-(channels[0] + np.flatnonzero(steps == -1)) * element // 8)
+            start = self.address + (number * self.layer.filters + filters[0]) * self.pitch
+            runs.append(row_jobs(start, self.pitch, count, begin, end, rules))
+            wanted += count * int((end - begin).sum())
+        width = -(-channels[1] * element // 8) - channels[0] * element // 8
+        return self._together(runs, rules), wanted, len(live) * count * width
+
+    @staticmethod
+    def _together(runs: list[Int], rules: Rules) -> Int:
+        """Runs that continue from one group to the next are one."""
+        every = np.concatenate(runs)
+        if len(runs) == 1 or any(len(run) > 1 for run in runs) or (every[:, ROWS] > 1).any():
+            return every
+        return join(every[:, 0], every[:, 0] + every[:, 1], rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Successive channels of a map that lie in one region: channels low..high of the map are `first`.. of the stored map of `node`."""
+
+    low: int
+    high: int
+    node: int
+    first: int
+
+
+def live_windows(encoded: EncodedMap, first: int, count: int, rows: tuple[Int, Int], cols: tuple[Int, Int]) -> NDArray[np.bool_]:
+    """Which windows touch a live unit.
+
+    Shapes:  `rows`, `cols`: low and high (exclusive) of p and q windows -> bool [count, p, q]
+    """
+    units = encoded.unit_bytes[first : first + count] > 0
+    shape = (count, rows[0].size, cols[0].size)
+    if units.shape[1:] == (1, 1):
+        return np.broadcast_to(units, shape)
+    if units.all():
+        return np.ones(shape, dtype=np.bool_)
+    # Sums over all units above and to the left: four of them count the live units of any rectangle.
+    sums = np.zeros((count, units.shape[1] + 1, units.shape[2] + 1), dtype=np.int32)
+    sums[:, 1:, 1:] = units.cumsum(axis=1, dtype=np.int32).cumsum(axis=2, dtype=np.int32)
+    top, bottom = rows[0] // encoded.unit_height, -(-rows[1] // encoded.unit_height)
+    left, right = cols[0] // encoded.unit_width, -(-cols[1] // encoded.unit_width)
+    bands = sums[:, bottom] - sums[:, top]
+    return np.asarray(bands[:, :, right] > bands[:, :, left])

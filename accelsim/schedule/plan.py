@@ -1,0 +1,123 @@
+"""The tiles of one layer in order, and which filling of each buffer class they use: what all schemes share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from accelsim.hardware import Data
+from accelsim.schedule.geometry import Geometry, Int
+from accelsim.schedule.loops import Tiling, extents, fillings, trips, walk
+
+EVERYWHERE = -1
+"""Position of a filter filling that serves all positions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fillings:
+    """The fillings of one class of buffer slots by one layer.
+
+    Shapes:  `of_tile` int64 [tiles]; the others int64 [fillings]: `first`, `last` tile, `key` (which piece of the tensor), `size` in bytes
+    """
+
+    of_tile: Int
+    first: Int
+    last: Int
+    key: Int
+    size: Int
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A layer cut into tiles.
+
+    Shapes:  `at` int64 [5, tiles], coordinates in the order groups, filters, channels, rows, columns; `low`, `high`: for each of the
+             five loops int64 [trips], elements; `rows`, `cols`: ifmap windows of the tile rows and columns, low and high int64 [trips];
+             `position` int64 [filter fillings]: the position that a filter filling serves, or EVERYWHERE; `visit` int64 [ofmap fillings]:
+             how often the ofmap tile was in the buffer before
+    `visits`: fillings of each ofmap tile; more than one means that partial sums are spilled.
+    """
+
+    layer: Geometry
+    tiling: Tiling
+    trips: tuple[int, int, int, int, int]
+    at: Int
+    low: tuple[Int, ...]
+    high: tuple[Int, ...]
+    rows: tuple[Int, Int]
+    cols: tuple[Int, Int]
+    ifmap: Fillings
+    filter: Fillings
+    ofmap: Fillings
+    position: Int
+    visit: Int
+    visits: int
+
+    def span(self, axis: int, index: int) -> tuple[int, int]:
+        """Elements low..high of one loop's tile."""
+        return int(self.low[axis][index]), int(self.high[axis][index])
+
+    def length(self, axis: int) -> Int:
+        """Elements of each of one loop's tiles."""
+        return self.high[axis] - self.low[axis]
+
+    def channels(self, group: int, inner: int, axis: int) -> tuple[int, int]:
+        """Map channels of a tile: ifmap channels (axis 2) or ofmap channels (axis 1) over all groups."""
+        size = (0, self.layer.filters, self.layer.channels)[axis]
+        first, end = self.span(0, group)
+        low, high = self.span(axis, inner)
+        return (first * size + low, first * size + high) if end - first == 1 else (first * size, end * size)
+
+    def spill_pitch(self, access: int) -> int:
+        """Distance of the places of two spilled ofmap tiles, each at an access. Units: bytes."""
+        return -(-int(self.ofmap.size.max()) // access) * access
+
+    def spill_bytes(self, access: int) -> int:
+        """Bytes of all spilled partial sums of the layer."""
+        groups, filters, _, rows, cols = self.trips
+        return groups * filters * rows * cols * self.spill_pitch(access) if self.visits > 1 else 0
+
+
+@lru_cache(maxsize=256)
+def plan(layer: Geometry, tiling: Tiling, data: Data) -> Plan:
+    """Lay out the tiles of a layer."""
+    counts = trips(layer, tiling)
+    low = tuple(np.arange(count, dtype=np.int64) * size for count, size in zip(counts, tiling.sizes(), strict=True))
+    high = tuple(np.minimum(start + size, whole) for start, size, whole in zip(low, tiling.sizes(), extents(layer), strict=True))
+    rows, cols = layer.window(0, low[3], high[3]), layer.window(1, low[4], high[4])
+    at = walk(layer, tiling)
+    groups, filters, channels, row, col = at
+    length = [end - start for start, end in zip(low, high, strict=True)]
+    height, width = (rows[1] - rows[0])[row], (cols[1] - cols[0])[col]
+    inputs = length[0][groups] * length[2][channels] * height * width * (layer.operands * data.ifmap_bits)
+    weights = length[0][groups] * length[1][filters] * length[2][channels] * (layer.taps * data.filter_bits)
+    ofmap_bits = data.psum_bits if counts[2] > 1 else data.ifmap_bits
+    outputs = length[0][groups] * length[1][filters] * length[3][row] * length[4][col] * ofmap_bits
+    position = row * counts[4] + col
+    filter_fillings = _fillings((groups * counts[1] + filters) * counts[2] + channels, weights)
+    of_ofmap = _fillings(((groups * counts[1] + filters) * counts[3] + row) * counts[4] + col, outputs)
+    first, last = filter_fillings.first, filter_fillings.last
+    visits = of_ofmap.key.size // (counts[0] * counts[1] * counts[3] * counts[4])
+    return Plan(
+        layer=layer,
+        tiling=tiling,
+        trips=counts,
+        at=at,
+        low=low,
+        high=high,
+        rows=rows,
+        cols=cols,
+        ifmap=_fillings(((groups * counts[2] + channels) * counts[3] + row) * counts[4] + col, inputs),
+        filter=filter_fillings,
+        ofmap=of_ofmap,
+        position=np.where(first == last, position[first], EVERYWHERE),
+        visit=channels[of_ofmap.first] if visits > 1 else np.zeros_like(of_ofmap.key),
+        visits=visits,
+    )
+
+
+def _fillings(keys: Int, bits: Int) -> Fillings:
+    of_tile, first, last = fillings(keys)
+    return Fillings(of_tile, first, last, keys[first], -(-bits[first] // 8))

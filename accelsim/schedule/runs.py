@@ -1,0 +1,176 @@
+"""From live data to DMA descriptors: contiguous runs, joined where skipping would save nothing, as strided jobs.
+
+A job is a row of six integers in the order of `Descriptors`: address, row_bytes, rows, row_pitch, planes, plane_pitch.
+Two runs are joined when less than `min_skip` bytes lie between them, or when the whole accesses that cover them touch or overlap.
+In a strided job whose rows lie differently within accesses, rows are joined when that holds wherever they lie.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+
+ADDRESS, ROW_BYTES, ROWS, ROW_PITCH, PLANES, PLANE_PITCH = range(6)
+NO_JOBS: Int = np.zeros((0, 6), dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the DMA engine moves runs. Units: bytes; `dims`: dimensions of one descriptor."""
+
+    min_skip: int
+    access: int
+    dims: int
+
+    def near(self, end: Int, start: Int) -> Bool:
+        """Whether a run that ends at `end` (exclusive) and one that starts at `start` are moved as one."""
+        return np.asarray((start - end < self.min_skip) | (start // self.access * self.access <= -(-end // self.access) * self.access))
+
+    def closed(self, start: int, row_bytes: int, pitch: int) -> bool:
+        """Whether rows at a pitch are moved as one run, gaps included."""
+        if pitch % self.access == 0:
+            return bool(self.near(np.int64(start + row_bytes), np.int64(start + pitch)))  # type: ignore[arg-type]
+        return pitch - row_bytes < max(self.min_skip, self.access)
+
+    def small(self, size: int) -> bool:
+        """Whether runs on both sides of a piece can be near each other."""
+        return size < max(self.min_skip, 2 * self.access)
+
+
+def lines(starts: Int, sizes: Int) -> Int:
+    """One job for each contiguous run."""
+    jobs = np.zeros((starts.size, 6), dtype=np.int64)
+    jobs[:, ADDRESS], jobs[:, ROW_BYTES], jobs[:, ROWS], jobs[:, PLANES] = starts, sizes, 1, 1
+    return jobs
+
+
+def join(starts: Int, ends: Int, rules: Rules) -> Int:
+    """Jobs for runs in ascending order, near ones joined."""
+    if starts.size < 2:
+        return lines(starts, ends - starts)
+    apart = np.flatnonzero(~rules.near(ends[:-1], starts[1:]))
+    first = starts[np.concatenate(([0], apart + 1))]
+    return lines(first, ends[np.append(apart, starts.size - 1)] - first)
+
+
+def plane_jobs(start: int, pitch: int, planes: Int, rows: int, row_bytes: int, row_pitch: int, rules: Rules) -> Int:
+    """Jobs for the same piece of several planes.
+
+    Shapes:  `planes` int64 [n], numbers of planes, ascending
+    Units:   bytes; `start`: address of the piece in plane 0, of `rows` rows
+    """
+    if not planes.size:
+        return NO_JOBS
+    if rows > 1 and rules.closed(start, row_bytes, row_pitch):
+        row_bytes, rows = (rows - 1) * row_pitch + row_bytes, 1
+    if rows == 1 and rules.closed(start, row_bytes, pitch):
+        starts = start + planes * pitch
+        return join(starts, starts + row_bytes, rules)
+    breaks = np.flatnonzero(np.diff(planes) != 1) + 1
+    first = np.concatenate(([0], breaks))
+    counts = np.diff(np.append(first, planes.size))
+    jobs = lines(start + planes[first] * pitch, np.full(first.size, row_bytes, dtype=np.int64))
+    if rows == 1:
+        jobs[:, ROWS], jobs[:, ROW_PITCH] = counts, pitch
+    else:
+        jobs[:, ROWS], jobs[:, ROW_PITCH], jobs[:, PLANES], jobs[:, PLANE_PITCH] = rows, row_pitch, counts, pitch
+    return split(jobs, rules.dims)
+
+
+def row_jobs(start: int, pitch: int, rows: int, low: Int, high: Int, rules: Rules) -> Int:
+    """Jobs for the same intervals of several rows.
+
+    Shapes:  `low`, `high` int64 [n], bytes from the start of a row, ascending
+    """
+    if not low.size:
+        return NO_JOBS
+    if rows == 1 or pitch % rules.access == 0:
+        pieces = join(start + low, start + high, rules)
+    else:
+        apart = np.flatnonzero(low[1:] - high[:-1] >= max(rules.min_skip, rules.access))
+        first = low[np.concatenate(([0], apart + 1))]
+        pieces = lines(start + first, high[np.append(apart, low.size - 1)] - first)
+    if rows == 1:
+        return pieces
+    if len(pieces) == 1 and rules.closed(int(pieces[0, ADDRESS]), int(pieces[0, ROW_BYTES]), pitch):
+        pieces[0, ROW_BYTES] += (rows - 1) * pitch
+        return pieces
+    pieces[:, ROWS], pieces[:, ROW_PITCH] = rows, pitch
+    return in_order(split(pieces, rules.dims))
+
+
+def part_jobs(start: Int, low: Int, high: Int, tops: Int, counts: Int, pitch: int, live: Bool, rules: Rules) -> Int:
+    """Jobs for the live parts of several planes.
+
+    Shapes:  `live` bool [n, bands, parts]; `start` int64 [n], addresses of the planes; `low`, `high` int64 [parts], bytes from the start of
+             a row; `tops`, `counts` int64 [bands], first row and rows
+    """
+    edges = np.zeros((*live.shape[:2], live.shape[2] + 2), dtype=np.int8)
+    edges[:, :, 1:-1] = live
+    steps = np.diff(edges, axis=2)
+    plane, band, opens = np.nonzero(steps == 1)
+    if not plane.size:
+        return NO_JOBS
+    begin, end = low[opens], high[np.nonzero(steps == -1)[2] - 1]
+    row = plane * live.shape[1] + band
+    address = start[plane] + tops[band] * pitch
+    if pitch % rules.access == 0:
+        near = rules.near((address + end)[:-1], (address + begin)[1:])
+    else:
+        near = begin[1:] - end[:-1] < max(rules.min_skip, rules.access)
+    apart = np.flatnonzero(~(near & (row[1:] == row[:-1])))
+    first, last = np.concatenate(([0], apart + 1)), np.append(apart, row.size - 1)
+    row, plane, band, begin, end = row[first], plane[first], band[first], begin[first], end[last]
+    # Bands of one interval each that continue the band above become one taller job.
+    lone = np.bincount(row, minlength=live.shape[0] * live.shape[1])[row] == 1
+    same = (begin[1:] == begin[:-1]) & (end[1:] == end[:-1]) & (plane[1:] == plane[:-1]) & (band[1:] == band[:-1] + 1)
+    heads = np.concatenate(([0], np.flatnonzero(~(same & lone[1:] & lone[:-1])) + 1))
+    jobs = lines((start[plane] + tops[band] * pitch + begin)[heads], (end - begin)[heads])
+    jobs[:, ROWS], jobs[:, ROW_PITCH] = np.add.reduceat(counts[band], heads), pitch
+    if pitch % rules.access == 0:
+        closed = rules.near(jobs[:, ADDRESS] + jobs[:, ROW_BYTES], jobs[:, ADDRESS] + pitch)
+    else:
+        closed = pitch - jobs[:, ROW_BYTES] < max(rules.min_skip, rules.access)
+    closed = (closed & lone[heads]) | (jobs[:, ROWS] == 1)
+    if rules.small(pitch):
+        return rejoin(jobs, rules)
+    whole = jobs[closed]
+    joined = join(whole[:, ADDRESS], whole[:, ADDRESS] + (whole[:, ROWS] - 1) * pitch + whole[:, ROW_BYTES], rules)
+    return in_order(np.concatenate([joined, split(jobs[~closed], rules.dims)]))
+
+
+def rejoin(jobs: Int, rules: Rules) -> Int:
+    """Jobs as contiguous runs, near and overlapping ones joined."""
+    runs = in_order(split(jobs, dims=1))
+    return join(runs[:, ADDRESS], np.maximum.accumulate(runs[:, ADDRESS] + runs[:, ROW_BYTES]), rules)
+
+
+def in_order(jobs: Int) -> Int:
+    """Jobs by ascending address."""
+    ordered: Int = jobs[np.argsort(jobs[:, ADDRESS], kind="stable")]
+    return ordered
+
+
+def split(jobs: Int, dims: int) -> Int:
+    """Cut jobs to what one descriptor can say: one row, one plane, or all."""
+    if dims < 3:
+        jobs = _unroll(jobs, PLANES, PLANE_PITCH)
+    if dims < 2:
+        jobs = _unroll(jobs, ROWS, ROW_PITCH)
+    return jobs
+
+
+def _unroll(jobs: Int, count: int, pitch: int) -> Int:
+    counts = jobs[:, count]
+    if (counts == 1).all():
+        return jobs
+    rows: Int = np.repeat(jobs, counts, axis=0)
+    step = np.arange(len(rows), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
+    rows[:, ADDRESS] += step * rows[:, pitch]
+    rows[:, count], rows[:, pitch] = 1, 0
+    return rows
