@@ -1,0 +1,90 @@
+"""How fast the fast engine is, and how many times the reference, on one schedule in one run.
+
+Times are reported, never asserted: they belong to the machine and its load. That both engines agree is asserted.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from strategies import FILTER, IFMAP, OFMAP, Machine, Schedule, Sketch, machine, strided
+
+from accelsim.engines import fast, reference, run
+from accelsim.engines.check import check_timeline
+
+pytestmark = pytest.mark.benchmark
+
+KIT: Machine = machine(
+    setup_cycles=38,
+    next_descriptor_cycles=2,
+    access=64,
+    burst=256,
+    up_rate=16 * 10**9,
+    down_rate=16 * 10**9,
+    dram_rate=25_600_000_000,
+    latency_up=10_000,
+    latency_down=10_000,
+    dram_latency=50_000,
+    outstanding_reads=64,
+)
+
+
+def streams(tiles: int, rows: int, size: int) -> Schedule:
+    """Ifmap and filter loads and ofmap stores side by side: `rows` descriptors of `size` bytes each, with holes of the same size."""
+    sketch = Sketch()
+    sketch.layer()
+    for tile in range(tiles):
+        blocks = {tensor: sketch.block(tensor) for tensor in (IFMAP, FILTER, OFMAP)}
+        runs = {
+            tensor: [strided((tensor << 32) + (tile * rows + row) * 2 * size, size) for row in range(rows)]
+            for tensor in (IFMAP, FILTER, OFMAP)
+        }
+        sketch.load(blocks[IFMAP], *runs[IFMAP], channel=0)
+        sketch.load(blocks[FILTER], *runs[FILTER], channel=1)
+        sketch.tile(busy=100, ifmap=blocks[IFMAP], filters=blocks[FILTER], ofmap=blocks[OFMAP])
+        sketch.store(blocks[OFMAP], *runs[OFMAP])
+    return sketch.build()
+
+
+SHAPES = {
+    "streams of 64 KiB": (256, 4, 65_536),
+    "channels of 3136 B": (64, 64, 3136),
+    "channels of 196 B": (64, 256, 196),
+    "transfers of 256 B": (4000, 1, 256),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bursts_per_second(benchmark: Any, shape: str) -> None:
+    schedule = streams(*SHAPES[shape])
+    timeline = benchmark.pedantic(fast.run, args=(schedule, KIT), rounds=7, warmup_rounds=1)
+    check_timeline(schedule, timeline, KIT)
+    benchmark.extra_info["bursts"] = int(timeline.bursts.sum())
+    benchmark.extra_info["million bursts per second"] = round(int(timeline.bursts.sum()) / benchmark.stats.stats.min / 1e6, 2)
+
+
+@pytest.mark.parametrize("tiles", [16, 160])
+def test_cost_grows_with_bursts(benchmark: Any, tiles: int) -> None:
+    schedule = streams(tiles, 4, 65_536)
+    timeline = benchmark.pedantic(fast.run, args=(schedule, KIT), rounds=7, warmup_rounds=1)
+    benchmark.extra_info["ns a burst"] = round(benchmark.stats.stats.min / int(timeline.bursts.sum()) * 1e9, 2)
+    check_timeline(schedule, timeline, KIT)
+
+
+def test_fast_engine_against_the_reference(benchmark: Any) -> None:
+    schedule = streams(8, 4, 65_536)
+    began = time.perf_counter()
+    meaning = reference.run(schedule, KIT)
+    slow = time.perf_counter() - began
+    timeline = benchmark.pedantic(fast.run, args=(schedule, KIT), rounds=7, warmup_rounds=1)
+    benchmark.extra_info["times the reference"] = round(slow / benchmark.stats.stats.min)
+    assert timeline.differences(meaning) == []
+
+
+def test_what_the_checks_cost(benchmark: Any) -> None:
+    schedule = streams(64, 4, 65_536)
+    timeline = run(schedule, KIT)
+    benchmark.pedantic(check_timeline, args=(schedule, timeline, KIT), rounds=7, warmup_rounds=1)
+    benchmark.extra_info["ns a burst"] = round(benchmark.stats.stats.min / int(timeline.bursts.sum()) * 1e9, 2)
