@@ -10,6 +10,9 @@ from pathlib import Path
 from accelsim import configfile, engines, inference, report, runfile, tracefile
 from accelsim.errors import ConfigError, EngineError, choices
 from accelsim.hardware import Accelerator, describe
+from accelsim.kernels.compile import is_compiled
+from accelsim.kernels.conv import conv2d as convolution_kernel
+from accelsim.kernels.replay import replay as replay_kernel
 from accelsim.networks import darknet
 from accelsim.networks.network import Network
 from accelsim.report import Comparison, Result
@@ -112,6 +115,8 @@ def compare(
     """Replay one trace on one machine under dense and the given schemes, dense first."""
     names = list(dict.fromkeys(["dense", *schemes]))
     results = []
+    if engine == "fast" and not is_compiled(replay_kernel):
+        progress("compile the replay kernel (first use; later runs find it cached)", 0, len(names))
     for done, scheme in enumerate(names):
         progress(f"replay {trace.graph.name}, {trace.image}: {scheme}", done, len(names))
         results.append(replay(trace, accelerator, scheme, engine))
@@ -203,6 +208,8 @@ def _labels(trace: Trace) -> Iterator[str]:
 
 def _record(job: InferenceJob, progress: Progress) -> Iterator[Trace]:
     prepared = inference.prepare(load_network(job.network))
+    if not is_compiled(convolution_kernel):
+        progress("compile the inference kernels (first use; later runs find them cached)", 0, len(job.images))
     photographs = (inference.photograph(image, job.network.preprocessing) for image in job.images)
     return inference.record(prepared, photographs, epsilon=job.epsilon, mode=job.mode, progress=progress)
 

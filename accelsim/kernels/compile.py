@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -28,3 +29,11 @@ def inlined(function: Function) -> Function:
     without `_nrt` they count nothing, and may not make arrays.
     """
     return cast(Function, numba.njit(**INLINED)(function))
+
+
+def is_compiled(function: Callable[..., object]) -> bool:
+    """Whether the machine code of a kernel is there, in memory or in the cache of an earlier run; without the jit there is none to make."""
+    stats = getattr(function, "stats", None)
+    if stats is None or getattr(function, "signatures", None):
+        return True
+    return any(Path(stats.cache_path).glob(f"*.{function.__name__}-*.nbi"))
