@@ -43,7 +43,8 @@ def digits_run(tmp_path: Path) -> Path:
     """A run file of one small job."""
     file = tmp_path / "run.yaml"
     file.write_text(
-        f"run:\n  name: small\n  accelerator: {EDGE}\n  jobs:\n    - network: {DIGITS / 'network.yaml'}\n      images: [{DIGITS}/images/3.png]\n",
+        f"run:\n  name: small\n  accelerator: {EDGE}\n  jobs:\n"
+        f"    - network: {DIGITS / 'network.yaml'}\n      images: [{DIGITS}/images/3.png]\n",
         "utf-8",
     )
     return file
@@ -103,6 +104,36 @@ def test_plot_draws_again_without_simulating(program: Program, digits_run: Path,
     assert (folder / "figures" / "digits_3_stall_causes.png").is_file()
 
 
+def test_run_writes_a_timeline_of_each_replay(program: Program, digits_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    assert program("run", digits_run, "--no-figures", "--timeline", "--results", folder)[0] == 0
+    names = sorted(path.name for path in (folder / "timelines").iterdir())
+    assert names == ["digits_3_channel_marker.json", "digits_3_dense.json"]
+    whole = json.loads((folder / "timelines" / "digits_3_dense.json").read_text("utf-8"))
+    assert whole["otherData"]["schemes"] == ["dense"]
+    assert any(event["ph"] == "X" for event in whole["traceEvents"])
+
+
+def test_replay_writes_the_timelines_of_all_schemes_into_one_file(program: Program, tmp_path: Path) -> None:
+    file = tmp_path / "new" / "out.json"
+    code, out, _ = program("replay", TINY_TRACE, "--accelerator", EDGE, "--timeline", file)
+    assert code == 0
+    assert f"timeline: {file}" in out
+    assert json.loads(file.read_text("utf-8"))["otherData"]["schemes"] == ["dense", "channel_marker"]
+    (tmp_path / "taken").write_text("")
+    code, _, err = program("replay", TINY_TRACE, "--accelerator", EDGE, "--timeline", tmp_path / "taken" / "out.json")
+    assert code == 2
+    assert "cannot write results" in err
+    assert "replay" not in err, "refused before anything was simulated"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "energy").glob("*.yaml")), ids=lambda path: path.stem)
+def test_check_prints_energy_tables(program: Program, path: Path) -> None:
+    code, out, _ = program("check", path)
+    assert code == 0
+    assert "source:" in out
+
+
 def test_an_image_that_comes_twice_keeps_two_names(program: Program, tmp_path: Path) -> None:
     job = f"{{network: {DIGITS / 'network.yaml'}, images: [{DIGITS}/images/3.png], epsilon: %s}}"
     file = tmp_path / "run.yaml"
@@ -134,7 +165,7 @@ def test_check_prints_the_totals_of_a_network(program: Program, shared: Path) ->
     assert "no weights: shapes alone, it cannot be run" in out
 
 
-@pytest.mark.parametrize("kind", ["accelerator", "network", "run"])
+@pytest.mark.parametrize("kind", ["accelerator", "energy", "network", "run"])
 def test_schema_is_json(program: Program, kind: str) -> None:
     code, out, _ = program("schema", kind)
     assert code == 0
@@ -173,7 +204,8 @@ def replayed(tmp_path: Path, accelerator: Path, trace: Path = TINY_TRACE) -> lis
 
 
 def wrong_unit(tmp_path: Path) -> tuple[list[object], str]:
-    return replayed(tmp_path, machine(tmp_path, "size: 256 KiB", "size: 256 KB")), "write '256 KiB' (262,144 bytes) or '256 kB' (256,000 bytes)"
+    remedy = "write '256 KiB' (262,144 bytes) or '256 kB' (256,000 bytes)"
+    return replayed(tmp_path, machine(tmp_path, "size: 256 KiB", "size: 256 KB")), remedy
 
 
 def unknown_key(tmp_path: Path) -> tuple[list[object], str]:

@@ -7,7 +7,7 @@ The inner loops run over outputs, not over the sum, which is why LLVM can vector
 stays in registers while 4 runs of inputs and 4 runs of sums stream past it.
 """
 
-# ruff: noqa: PLR0917 - a kernel takes plain positional numbers and arrays; compiled code knows no keyword-only ones
+
 
 import numpy as np
 from numpy.typing import NDArray
