@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -19,7 +23,8 @@ def kernel(function: Function) -> Function:
 
     Raises:  nothing here; with `NUMBA_DISABLE_JIT=1` the plain Python function runs instead.
     """
-    return cast(Function, numba.njit(**FLAGS)(function))
+    with _cache_of(function):
+        return cast(Function, numba.njit(**FLAGS)(function))
 
 
 def inlined(function: Function) -> Function:
@@ -28,7 +33,37 @@ def inlined(function: Function) -> Function:
     Passing a tuple of arrays costs an atomic count an array and call, which is more than such functions do themselves;
     without `_nrt` they count nothing, and may not make arrays.
     """
-    return cast(Function, numba.njit(**INLINED)(function))
+    with _cache_of(function):
+        return cast(Function, numba.njit(**INLINED)(function))
+
+
+@contextmanager
+def _cache_of(function: Callable[..., object]) -> Iterator[None]:
+    """Where the machine code of `function` is kept, while it is declared.
+
+    Kernels of one subfolder may call each other. Numba does not see edits in imported files, so their cache lies in a folder named after
+    the content of all of them.
+    """
+    folder = Path(function.__code__.co_filename).parent
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
+    if folder != Path(__file__).parent:
+        settings.CACHE_DIR = str(_keyed(folder, before))
+    try:
+        yield
+    finally:
+        settings.CACHE_DIR = before
+
+
+@cache
+def _keyed(folder: Path, chosen: str) -> Path:
+    """The cache of a folder of kernels: where the user has chosen, beside it, or in the user's cache where nothing can be written there."""
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sorted(folder.glob("*.py")))).hexdigest()[:16]
+    if chosen:
+        return Path(chosen) / digest
+    if os.access(folder, os.W_OK):
+        return folder / "__pycache__" / digest
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "accelsim" / digest
 
 
 def is_compiled(function: Callable[..., object]) -> bool:
