@@ -206,6 +206,9 @@ def layers_frame(
             stalls = [name for name in COLUMNS if name.startswith("stall_")]
             row |= {name: int(cycles) * (10 + number) // 10 for name, cycles in zip(stalls, causes[index], strict=True)}
             row |= {"total_cycles": sum(int(row[name]) for name in ("busy_cycles", *stalls)), "source": "synthetic"}  # type: ignore[call-overload]
+            energies = {"mac": 30, "buffer": 9, "link": 2, "dram": 60, "static": 5}
+            row |= {f"energy_{part}_nj": price * wanted / 1000 for part, price in energies.items()}
+            row |= {"energy_nj": sum(energies.values()) * wanted / 1000}
             rows.append(row)
     return pd.DataFrame(rows)[list(COLUMNS)].astype(NUMBER_TYPES)
 

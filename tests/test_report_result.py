@@ -12,7 +12,7 @@ from report_samples import MARKER_TRANSFERS, PERIOD, accelerator, dense, marker,
 
 from accelsim.errors import EngineError
 from accelsim.report import COLUMNS, Result
-from accelsim.report.result import STALL_COLUMNS
+from accelsim.report.result import ENERGY_COLUMNS, STALL_COLUMNS
 from accelsim.timeline import CAUSES
 
 CONTRACT = """
@@ -97,7 +97,7 @@ def test_a_result_names_its_source_wherever_it_is_shown() -> None:
 def test_counts_are_whole_numbers_in_the_frame() -> None:
     frame = dense().as_frame()
     kinds = {name: frame[name].dtype.kind for name in COLUMNS}
-    assert [name for name, kind in kinds.items() if kind == "f"] == ["ifmap_loads", "utilisation"]
+    assert [name for name, kind in kinds.items() if kind == "f"] == ["ifmap_loads", "utilisation", *ENERGY_COLUMNS]
     assert all(kinds[name] == "i" for name in COLUMNS if name.endswith(("cycles", "bytes", "elements", "macs_done", "bursts")))
 
 

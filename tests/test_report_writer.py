@@ -12,7 +12,7 @@ import pytest
 from report_samples import comparison, dense
 
 from accelsim.errors import ConfigError
-from accelsim.report import COLUMNS, Comparison, read_layers, require_writable, write, write_files
+from accelsim.report import COLUMNS, Comparison, read_bandwidth, read_layers, require_writable, write, write_files
 
 CONFIG = "run:\n  name: test\n"
 
@@ -24,7 +24,7 @@ def everything(folder: Path) -> dict[str, bytes]:
 def test_a_folder_holds_tables_summary_config_and_further_files(tmp_path: Path) -> None:
     paths = write(tmp_path / "a" / "results", [comparison()], CONFIG, {"figures/x.png": b"png"})
     found = everything(tmp_path)
-    names = {"layers.csv", "layers.parquet", "summary.json", "config.yaml", "figures/x.png"}
+    names = {"layers.csv", "layers.parquet", "bandwidth.csv", "summary.json", "config.yaml", "figures/x.png"}
     assert set(found) == {f"a/results/{name}" for name in names}
     assert {str(path.relative_to(tmp_path)) for path in paths} == set(found)
     assert found["a/results/config.yaml"].decode() == CONFIG
@@ -185,3 +185,28 @@ def test_further_files_are_put_into_a_folder_that_is_there(tmp_path: Path) -> No
     paths = write_files(tmp_path / "results", {"figures/x.svg": b"<svg/>"})
     assert paths == (tmp_path / "results" / "figures" / "x.svg",)
     assert everything(tmp_path) == before | {"results/figures/x.svg": b"<svg/>"}
+
+
+def test_bandwidth_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    both = comparison(image="007")
+    write(tmp_path / "results", [both], CONFIG)
+    pd.testing.assert_frame_equal(read_bandwidth(tmp_path / "results"), both.bandwidth_frame(), check_dtype=False)
+
+
+def test_a_folder_without_bandwidth_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"bandwidth\.csv: cannot read bandwidth: No such file or directory\n    give a results folder"):
+        read_bandwidth(tmp_path)
+    (tmp_path / "bandwidth.csv").write_text("network,image\na,b\n")
+    with pytest.raises(ConfigError, match="no column scheme, source, time_us"):
+        read_bandwidth(tmp_path)
+
+
+def test_the_summary_tells_energy_by_part_and_what_was_estimated(tmp_path: Path) -> None:
+    both = comparison()
+    write(tmp_path / "results", [both], CONFIG)
+    told = json.loads((tmp_path / "results" / "summary.json").read_text())["comparisons"][0]
+    energy = told["schemes"]["dense"]["energy_uj"]
+    assert energy["total"] == pytest.approx(sum(value for part, value in energy.items() if part != "total"), abs=1e-8)
+    assert told["schemes"]["channel_marker"]["ratios"]["energy"] == pytest.approx(both.ratios("channel_marker")["energy"])
+    assert told["energy_estimates"] == list(both.accelerator.prices.estimates)
+    assert told["accelerator"]["energy"]["dram"]["source"] == both.accelerator.energy.dram.source

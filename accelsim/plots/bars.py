@@ -12,7 +12,8 @@ from accelsim.plots.chosen import Chosen, Numbers
 from accelsim.plots.style import (
     COLOURS,
     HATCHES,
-    INK,
+    PREFIXES,
+    draw_bars,
     drawn_width,
     label_layers,
     legend_below,
@@ -29,15 +30,22 @@ THINNEST = 2.2
 """Bars of stacked colours and hatches narrower than this cannot be told apart, points."""
 
 
-def stacked(chosen: Chosen, parts: Sequence[Mapping[str, Numbers]], axis: tuple[str, str], what: str, width: float) -> Figure:
+def stacked(
+    chosen: Chosen,
+    parts: Sequence[Mapping[str, Numbers]],
+    axis: tuple[str, str],
+    what: str,
+    width: float,
+    prefixes: Sequence[str] = PREFIXES,
+) -> Figure:
     """Draw parts (one mapping a scheme: part -> number of each layer), first part at the bottom; parts that are nowhere are left out.
 
     The bars of a layer stand side by side, hatched by scheme; where they would be too thin, each scheme has a panel of its own.
-    `axis`: what the numbers are, and their unit (one that starts with '%' is not scaled to kilo or mega).
+    `axis`: what the numbers are, and their unit (one that starts with '%' is not scaled). `prefixes` of the unit: none, x 1000, ...
     """
     name, unit = axis
     largest = max(float(np.sum(list(part.values()), axis=0).max()) for part in parts)
-    divisor, unit = (1.0, unit) if unit.startswith("%") else scaled(largest, unit)
+    divisor, unit = (1.0, unit) if unit.startswith("%") else scaled(largest, unit, prefixes)
     used = [part for part in parts[0] if any(each[part].any() for each in parts)]
     own_panels = len(parts) > 1 and 72 * drawn_width(width) * chosen.bar_width(len(parts)) / len(chosen.names) < THINNEST
     panels = len(parts) if own_panels else 1
@@ -50,7 +58,7 @@ def stacked(chosen: Chosen, parts: Sequence[Mapping[str, Numbers]], axis: tuple[
         bottom = np.zeros(len(chosen.names))
         for part in used:
             heights = values[part] / divisor
-            axes.bar(middles, heights, bar, bottom=bottom, color=COLOURS[part], hatch=hatch, edgecolor=INK, linewidth=0, zorder=2)
+            draw_bars(axes, middles, heights, bar, bottom, facecolor=COLOURS[part], hatch=hatch)
             bottom = bottom + heights
         if own_panels:
             axes.set_title(plain(chosen.schemes[scheme]), fontsize=7.5)

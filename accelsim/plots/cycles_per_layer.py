@@ -17,6 +17,7 @@ from accelsim.plots.style import (
     HATCHES,
     INK,
     SCHEME_COLOURS,
+    draw_bars,
     label_layers,
     legend_below,
     new_figure,
@@ -46,7 +47,7 @@ def cycles_per_layer(layers: pd.DataFrame, width: float = DOUBLE_COLUMN) -> Figu
     for scheme, values in enumerate(cycles):
         middles, bar = chosen.middles(scheme, len(cycles)), chosen.bar_width(len(cycles))
         colour, hatch = SCHEME_COLOURS[scheme], HATCHES[scheme]
-        top.bar(middles, values / divisor, bar, color=colour, hatch=hatch, edgecolor=INK, linewidth=0, zorder=2)
+        draw_bars(top, middles, values / divisor, bar, facecolor=colour, hatch=hatch)
     top.set_ylabel(f"run time ({unit})")
     top.grid(axis="y")
     handles: list[Patch | Line2D] = [

@@ -13,6 +13,7 @@ from accelsim.plots.style import (
     DOUBLE_COLUMN,
     INK,
     NBSP,
+    draw_bars,
     epsilon,
     label_layers,
     legend_below,
@@ -43,9 +44,9 @@ def paper_figure6(trace: Trace, width: float = DOUBLE_COLUMN) -> Figure:
     whole = np.array([node.elements for node in nodes]) * BITS / 1e6
     figure = new_figure(width, HEIGHT)
     axes = figure.subplots()
-    places = np.arange(len(nodes))
-    axes.bar(places, whole - lost, 0.8, color=COLOURS["with"], linewidth=0, zorder=2)
-    axes.bar(places, lost, 0.8, bottom=whole - lost, color=COLOURS["saved"], hatch="/////", edgecolor=INK, linewidth=0, zorder=2)
+    places = np.arange(len(nodes), dtype=np.float64)
+    draw_bars(axes, places, whole - lost, 0.8, facecolor=COLOURS["with"])
+    draw_bars(axes, places, lost, 0.8, whole - lost, facecolor=COLOURS["saved"], hatch="/////")
     axes.set_ylabel(f"feature map (Mbit,\n{BITS}-bit elements)")
     axes.grid(axis="y")
     label_layers(axes, [short_name(node.name, node.kind) for node in nodes])

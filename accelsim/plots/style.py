@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path as FilePath
 from textwrap import wrap
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, PathPatch
+from matplotlib.path import Path
+from numpy.typing import NDArray
 
 SINGLE_COLUMN, DOUBLE_COLUMN = 3.5, 7.2
 """Widths of a figure in a two-column paper, inches."""
@@ -35,11 +38,19 @@ COLOURS = {
     "absent": "#B0B0B0",
     "with": "#0072B2",
     "saved": "#E69F00",
+    "read": "#0072B2",
+    "written": "#009E73",
+    "MACs": "#56B4E9",
+    "buffer": "#009E73",
+    "link": "#F0E442",
+    "DRAM": "#D55E00",
+    "static": "#999999",
 }
 """Colour-blind safe; one thing has one colour in all figures. Source: Okabe and Ito, Color Universal Design, 2008."""
 SCHEME_COLOURS = ("#999999", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00")
 HATCHES = ("", "/////", ".....", "xxxxx", "-----", "|||||")
 """One for each scheme, the yardstick plain: they tell schemes apart in grey print."""
+PREFIXES = ("", "k", "M", "G", "T")
 INK = "#202020"
 NBSP = "\N{NO-BREAK SPACE}"
 TITLE_LINE, LEGEND_LINE = 0.14, 0.15
@@ -80,6 +91,7 @@ STYLE: dict[str, Any] = {
 }
 
 P = ParamSpec("P")
+Numbers = NDArray[np.float64]
 
 
 @contextmanager
@@ -107,10 +119,36 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def draw_bars(axes: Axes, middles: Numbers, heights: Numbers, width: float, bottom: Numbers | float = 0.0, **look: Any) -> None:
+    """Draw bars of one look as one path: much cheaper than a patch a bar, and the same picture. Bars of no height are left out."""
+    shown = heights != 0
+    if not shown.any():
+        return
+    left, low = middles[shown] - width / 2, np.broadcast_to(bottom, heights.shape)[shown]
+    right, high = left + width, low + heights[shown]
+    corners = np.stack([np.stack([left, right, right, left, left], 1), np.stack([low, low, high, high, low], 1)], axis=2)
+    codes = np.tile(np.array([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], Path.code_type), len(left))
+    bars = PathPatch(Path(corners.reshape(-1, 2), codes), edgecolor=INK, linewidth=0, zorder=2, snap=True, **look)
+    bars.sticky_edges.y.append(0)
+    axes.add_artist(bars)
+    axes.update_datalim(corners.reshape(-1, 2))
+    axes.autoscale_view()
+
+
 def render(figure: Figure) -> dict[str, bytes]:
-    """The figure's files by suffix, `png` (200 dots an inch) and `svg`: the same bytes whenever the figure is the same."""
+    """The figure's files by suffix, `png` (200 dots an inch) and `svg`: the same bytes whenever the figure is the same.
+
+    Panels are laid out once, for the PNG; the figure keeps that layout.
+    """
     files = {}
     with _settings():
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            dpi = figure.get_dpi()
+            figure.set_dpi(STYLE["savefig.dpi"])
+            engine.execute(figure)
+            figure.set_layout_engine(None)
+            figure.set_dpi(dpi)
         for suffix, metadata in (("png", {"Software": "accelsim"}), ("svg", {"Date": None, "Creator": "accelsim"})):
             stream = BytesIO()
             figure.savefig(stream, format=suffix, metadata=metadata)
@@ -118,11 +156,11 @@ def render(figure: Figure) -> dict[str, bytes]:
     return files
 
 
-def save(figure: Figure, folder: Path, name: str) -> tuple[Path, ...]:
+def save(figure: Figure, folder: FilePath, name: str) -> tuple[FilePath, ...]:
     """Write `name.png` and `name.svg` into `folder`, whole files only. Raises `OSError` where it cannot."""
     paths = []
     for suffix, content in render(figure).items():
-        path = Path(folder) / f"{slug(name)}.{suffix}"
+        path = FilePath(folder) / f"{slug(name)}.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.part")
         try:
@@ -162,7 +200,7 @@ def epsilon(value: float) -> str:
     return f"ε{NBSP}={NBSP}{value:g}"
 
 
-def scaled(largest: float, unit: str, names: Sequence[str] = ("", "k", "M", "G", "T")) -> tuple[float, str]:
+def scaled(largest: float, unit: str, names: Sequence[str] = PREFIXES) -> tuple[float, str]:
     """Divisor and unit in which numbers up to `largest` read best: 2_500_000, 'B' gives 1e6, 'MB'."""
     step = 0
     while largest >= 1000 ** (step + 1) and step + 1 < len(names):

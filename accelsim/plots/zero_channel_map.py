@@ -12,7 +12,18 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from accelsim.errors import ConfigError
-from accelsim.plots.style import COLOURS, DOUBLE_COLUMN, epsilon, label_layers, legend_below, new_figure, short_name, styled, title
+from accelsim.plots.style import (
+    COLOURS,
+    DOUBLE_COLUMN,
+    draw_bars,
+    epsilon,
+    label_layers,
+    legend_below,
+    new_figure,
+    short_name,
+    styled,
+    title,
+)
 from accelsim.trace import Trace
 
 KINDS = ("conv", "maxpool", "add")
@@ -36,8 +47,8 @@ def zero_channel_map(trace: Trace, width: float = DOUBLE_COLUMN, *, kinds: Seque
     power = 0.5 if most > 128 else 1.0
     figure = new_figure(width, 3.5)
     top, axes = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2.6])
-    places = np.arange(len(flags))
-    top.bar(places, [int(each.sum()) for each in flags], 0.8, color=COLOURS["zero"], linewidth=0, zorder=2)
+    places = np.arange(len(flags), dtype=np.float64)
+    draw_bars(top, places, np.array([each.sum() for each in flags], np.float64), 0.8, facecolor=COLOURS["zero"])
     top.set_ylabel("zero channels\n(count)")
     top.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     top.grid(axis="y")

@@ -4,7 +4,7 @@ from accelsim.report.comparison import Comparison
 from accelsim.report.counting import PaperCount, saved_elements
 from accelsim.report.result import COLUMNS, LayerRow, Result
 from accelsim.report.terminal import layer_table, notes, tables, totals_table
-from accelsim.report.writer import read_layers, require_writable, summary, write, write_files
+from accelsim.report.writer import read_bandwidth, read_layers, require_writable, summary, write, write_files
 
 __all__ = [
     "COLUMNS",
@@ -14,6 +14,7 @@ __all__ = [
     "Result",
     "layer_table",
     "notes",
+    "read_bandwidth",
     "read_layers",
     "require_writable",
     "saved_elements",

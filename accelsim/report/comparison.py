@@ -12,7 +12,7 @@ from accelsim.errors import ConfigError
 from accelsim.hardware import Accelerator
 from accelsim.report.result import Result
 
-SIDE_BY_SIDE = ("total_cycles", "stall_cycles", "bytes_moved", "macs_done")
+SIDE_BY_SIDE = ("total_cycles", "stall_cycles", "bytes_moved", "macs_done", "energy_nj")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -101,7 +101,7 @@ class Comparison:
         raise ConfigError(f"scheme {scheme!r} was not replayed for {self.network}, {self.image}\n    allowed: {', '.join(self.schemes)}")
 
     def ratios(self, scheme: str) -> Mapping[str, float | None]:
-        """Scheme over yardstick: bytes wanted and moved, total and stalled cycles, MACs done; `speed_up` is the inverse of cycles.
+        """Scheme over yardstick: bytes wanted and moved, total and stalled cycles, MACs done, energy; `speed_up` is the inverse of cycles.
 
         None where the yardstick has none of it.
         """
@@ -110,6 +110,7 @@ class Comparison:
             name: ratio(result.totals[name], base.totals[name]) for name in ("bytes_wanted", "bytes_moved", "total_cycles", "macs_done")
         }
         ratios["stall_cycles"] = ratio(result.stall_cycles, base.stall_cycles)
+        ratios["energy"] = ratio(result.energy_uj["total"], base.energy_uj["total"])
         ratios["speed_up"] = ratio(base.totals["total_cycles"], result.totals["total_cycles"])
         return ratios
 
@@ -124,6 +125,10 @@ class Comparison:
     def as_frame(self) -> pd.DataFrame:
         """One row per layer and scheme, the columns of `layers.csv`."""
         return pd.concat([result.as_frame() for result in self.results], ignore_index=True)
+
+    def bandwidth_frame(self) -> pd.DataFrame:
+        """One row per scheme and window of its run, the columns of `bandwidth.csv`."""
+        return pd.concat([result.bandwidth_frame() for result in self.results], ignore_index=True)
 
     def totals(self) -> pd.DataFrame:
         """One row per scheme: totals, derived rates and ratios to the yardstick. Units are in the column names."""
@@ -142,6 +147,7 @@ class Comparison:
                     "macs_skipped_percent": result.macs_skipped_percent,
                     "stall_cycles": result.stall_cycles,
                     **result.totals,
+                    **{f"energy_{part}_uj".replace("_total", ""): value for part, value in result.energy_uj.items()},
                     **{(name if name == "speed_up" else f"{name}_ratio"): value for name, value in ratios.items()},
                     "slower_layers": len(self.slower_layers(result.scheme)),
                 }
@@ -150,7 +156,7 @@ class Comparison:
         return frame.astype({name: "float64" for name in frame.columns if name.endswith("_ratio") or name == "speed_up"})
 
     def side_by_side(self, scheme: str) -> pd.DataFrame:
-        """One row per layer: yardstick, scheme and ratio for cycles, stalls, bytes moved and MACs done (NaN where the yardstick has 0)."""
+        """One row per layer: yardstick, scheme, ratio of cycles, stalls, bytes moved, MACs done, energy (NaN where the yardstick has 0)."""
         frame = self.as_frame()
         frame["stall_cycles"] = frame["total_cycles"] - frame["busy_cycles"]
         base = frame[frame["scheme"] == self.baseline.scheme].reset_index(drop=True)
@@ -170,7 +176,7 @@ class Comparison:
             lines.append(
                 f"  {result.scheme:<16} {result.totals['bytes_moved'] / 1e6:>10,.3f} MB moved (x {_text(ratios['bytes_moved'])})  "
                 f"{result.totals['total_cycles']:>14,} cycles (x {_text(ratios['total_cycles'])})  {result.stall_percent:5.1f} % stalled  "
-                f"{result.time_us:,.1f} us"
+                f"{result.time_us:,.1f} us  {result.energy_uj['total']:,.1f} uJ (x {_text(ratios['energy'])})"
             )
         return "\n".join(lines)
 
@@ -178,14 +184,14 @@ class Comparison:
         frame = self.totals()[
             [
                 *("scheme", "bytes_moved", "bytes_moved_ratio", "total_cycles", "total_cycles_ratio", "speed_up", "stall_percent"),
-                *("macs_skipped_percent", "time_us", "achieved_gb_per_s", "slower_layers"),
+                *("macs_skipped_percent", "time_us", "achieved_gb_per_s", "energy_uj", "energy_ratio", "slower_layers"),
             ]
         ]
         head = f"{self.network}, {self.image} on {self.accelerator.name} (source: {self.source})"
         return f"<p>{escape(head)}</p>" + frame.to_html(index=False, float_format=lambda value: f"{value:,.3f}")
 
 
-def ratio(value: int, base: int) -> float | None:
+def ratio(value: float, base: float) -> float | None:
     """`value / base`, or None where there is nothing to compare with."""
     return value / base if base else None
 

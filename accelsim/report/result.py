@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from accelsim.errors import EngineError
 from accelsim.hardware import Accelerator
+from accelsim.report.bandwidth import Bandwidth
 from accelsim.report.counting import PaperCount, saved_elements
+from accelsim.report.energy import PARTS, Events, energy, operand_reads
 from accelsim.schedule.tables import FILTER, IFMAP, METADATA, NONE, OFMAP, READ, WRITE, Schedule
 from accelsim.timeline import CAUSES, Timeline
 from accelsim.trace import Trace
@@ -24,7 +26,7 @@ Int = NDArray[np.int64]
 class LayerRow:
     """One layer of one replay; the fields are the columns of `layers.csv` in their order.
 
-    Units:   cycles of the accelerator clock; bytes; multiply-accumulates; elements; counts.
+    Units:   cycles of the accelerator clock; bytes; multiply-accumulates; elements; counts; nanojoules.
     Cycles:  the layer's window runs from the end of the previous layer's last tile to the end of its own last tile (the last layer
              also has the wait for its stores, an output stall); total = busy + the six stalls, exactly.
     Bytes:   `read_*` and `write_*` are bytes wanted by tensor; with the two `psum` columns (partial sums spilled and read back) they add
@@ -33,6 +35,7 @@ class LayerRow:
     `ifmap_loads`: times the dense scheme fetches the ifmap (1: once; 0: it was still in the buffer). `utilisation`: MACs done over
     rows * cols * busy cycles; NaN for a layer without MACs or without busy cycles. `zero_channels` and what follows describe the
     layer's own output map; `saved_elements` counts it as the paper does.
+    Energy:  `energy_nj` is the sum of its five parts, exactly to the femtojoule; what they count is said in `report.energy`.
     """
 
     layer: str
@@ -68,10 +71,17 @@ class LayerRow:
     channels: int
     output_elements: int
     saved_elements: int
+    energy_mac_nj: float
+    energy_buffer_nj: float
+    energy_link_nj: float
+    energy_dram_nj: float
+    energy_static_nj: float
+    energy_nj: float
 
 
 TEXT_COLUMNS = ("network", "image", "scheme", "layer", "kind", "tiling", "source")
-FLOAT_COLUMNS = ("ifmap_loads", "utilisation")
+ENERGY_COLUMNS = (*(f"energy_{part}_nj" for part in PARTS), "energy_nj")
+FLOAT_COLUMNS = ("ifmap_loads", "utilisation", *ENERGY_COLUMNS)
 COLUMNS = ("network", "image", "scheme", *(field.name for field in fields(LayerRow)), "source")
 """Columns of `layers.csv`, in order."""
 COUNT_COLUMNS = tuple(name for name in COLUMNS if name not in TEXT_COLUMNS + FLOAT_COLUMNS)
@@ -85,6 +95,7 @@ class Result:
     """One trace replayed on one machine under one scheme.
 
     Units:   `peak_bytes`: most bytes held at once by ifmap, filter and ofmap blocks. `busy_ps`: time each moving part worked.
+             `bandwidth`: bytes a second in windows of the run.
     `source`: 'inference', 'published statistics' or 'synthetic'. `fused`: layer -> why it has no row of its own.
     """
 
@@ -101,6 +112,7 @@ class Result:
     paper: PaperCount
     peak_bytes: Mapping[str, int]
     busy_ps: Mapping[str, int]
+    bandwidth: Bandwidth
     fused: Mapping[str, str]
     notes: tuple[str, ...]
 
@@ -129,6 +141,7 @@ class Result:
                 "link_up": int(timeline.link_up_busy),
                 "dram": int(timeline.dram_busy),
             },
+            bandwidth=Bandwidth.of(schedule, timeline),
             fused=dict(schedule.fused),
             notes=tuple(schedule.notes),
         )
@@ -137,6 +150,13 @@ class Result:
     def totals(self) -> Mapping[str, int]:
         """Sums over the layers of every column of counts."""
         return {name: sum(getattr(row, name) for row in self.layers) for name in COUNT_COLUMNS}
+
+    @cached_property
+    def energy_uj(self) -> Mapping[str, float]:
+        """Energy by part and in all (`total`), microjoules."""
+        columns = dict(zip((*PARTS, "total"), ENERGY_COLUMNS, strict=True))
+        # Whole femtojoules add up exactly, in any order.
+        return {part: sum(round(getattr(row, name) * 10**6) for row in self.layers) / 10**9 for part, name in columns.items()}
 
     @property
     def stall_cycles(self) -> int:
@@ -173,12 +193,27 @@ class Result:
         frame["source"] = self.source
         return frame.astype(NUMBER_TYPES)[list(COLUMNS)]
 
+    def bandwidth_frame(self) -> pd.DataFrame:
+        """One row per window of the run, the columns of `bandwidth.csv`. Units: microseconds (begin of the window), 10^9 bytes a second."""
+        frame = pd.DataFrame(
+            {
+                "time_us": self.bandwidth.edges[:-1] / 1e6,
+                "until_us": self.bandwidth.edges[1:] / 1e6,
+                "read_gb_per_s": self.bandwidth.read.round(6),
+                "write_gb_per_s": self.bandwidth.write.round(6),
+            }
+        )
+        for position, name in enumerate(("network", "image", "scheme")):
+            frame.insert(position, name, getattr(self, name))
+        frame["source"] = self.source
+        return frame
+
     def __repr__(self) -> str:
         return (
             f"Result({self.network}, {self.image}, {self.scheme}; source: {self.source}): {len(self.layers)} layers, "
             f"{self.totals['total_cycles']:,} cycles ({self.stall_percent:.1f} % stalled), {self.time_us:,.1f} us, "
             f"{self.totals['bytes_moved']:,} bytes moved ({self.achieved_gb_per_s:.2f} GB/s), "
-            f"{self.macs_skipped_percent:.2f} % of MACs skipped"
+            f"{self.macs_skipped_percent:.2f} % of MACs skipped, {self.energy_uj['total']:,.1f} uJ"
         )
 
     def _repr_html_(self) -> str:
@@ -230,6 +265,8 @@ def _rows(trace: Trace, accelerator: Accelerator, schedule: Schedule, timeline: 
     }
     _check(schedule, table)
 
+    read_moved = by_transfer(timeline.bytes_moved, transfers.direction == READ)
+    price, reads = accelerator.prices, operand_reads(accelerator.pe_array, accelerator.energy.buffer)
     saved = saved_elements(trace)
     array = accelerator.pe_array.rows * accelerator.pe_array.cols
     ifmap_dense = by_transfer(transfers.bytes_dense, (transfers.tensor == IFMAP) & (transfers.direction == READ))
@@ -239,6 +276,20 @@ def _rows(trace: Trace, accelerator: Accelerator, schedule: Schedule, timeline: 
         node, fmap = trace.graph.nodes[node_index], trace.maps[node_index]
         numbers = {name: int(values[index]) for name, values in table.items()}
         map_bytes = sum(c * h * w for c, h, w in trace.graph.input_shapes(node_index)) * accelerator.data.ifmap_bits / 8
+        events = Events(
+            macs_done=numbers["macs_done"],
+            read_ifmap=numbers["read_ifmap_bytes"],
+            read_filter=numbers["read_filter_bytes"],
+            read_psum=numbers["read_psum_bytes"],
+            write_ofmap=numbers["write_ofmap_bytes"],
+            write_psum=numbers["write_psum_bytes"],
+            metadata=numbers["read_metadata_bytes"] + numbers["write_metadata_bytes"],
+            read_moved=int(read_moved[index]),
+            write_moved=numbers["bytes_moved"] - int(read_moved[index]),
+            link=numbers["bytes_moved"] + numbers["link_overhead_bytes"],
+            duration=numbers["total_cycles"] * accelerator.period,
+        )
+        spent = energy(events, price, reads, accelerator.data)
         works = numbers["busy_cycles"] > 0 and int(layers.macs[index]) > 0
         rows.append(
             LayerRow(
@@ -253,6 +304,12 @@ def _rows(trace: Trace, accelerator: Accelerator, schedule: Schedule, timeline: 
                 output_elements=node.elements,
                 saved_elements=saved[node_index],
                 **numbers,
+                energy_mac_nj=spent.mac / 10**6,
+                energy_buffer_nj=spent.buffer / 10**6,
+                energy_link_nj=spent.link / 10**6,
+                energy_dram_nj=spent.dram / 10**6,
+                energy_static_nj=spent.static / 10**6,
+                energy_nj=spent.total / 10**6,
             )
         )
     return tuple(rows)

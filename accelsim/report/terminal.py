@@ -98,18 +98,22 @@ def totals_table(comparisons: Sequence[Comparison]) -> Fitted:
     """One row per network, image and scheme; the caption names what got slower."""
     pairs = [(comparison, result) for comparison in comparisons for result in comparison.results]
     ratios = [comparison.ratios(result.scheme) for comparison, result in pairs]
+    repeated = len({comparison.network for comparison in comparisons}) < len(comparisons)
 
     def cells(text: Callable[[Result], str]) -> tuple[str, ...]:
         return tuple(text(result) for _, result in pairs)
 
     columns = (
         Column(("network",), cells(lambda result: result.network), is_text=True),
-        Column(("image",), cells(lambda result: result.image), rank=7, is_text=True),
+        # Where a network comes with several images, its rows cannot be told apart without them.
+        Column(("image",), cells(lambda result: result.image), rank=0 if repeated else 7, is_text=True),
         Column(("scheme",), cells(lambda result: result.scheme), is_text=True),
         Column(("moved", "MB"), cells(lambda result: f"{result.totals['bytes_moved'] / 1e6:,.3f}"), rank=2),
         Column(("moved", "ratio"), tuple(_ratio(each["bytes_moved"]) for each in ratios), is_ratio=True),
         Column(("cycles",), cells(lambda result: f"{result.totals['total_cycles']:,}"), rank=1),
         Column(("cycles", "ratio"), tuple(_ratio(each["total_cycles"]) for each in ratios), is_ratio=True),
+        Column(("energy", "µJ"), cells(lambda result: f"{result.energy_uj['total']:,.1f}"), rank=4),
+        Column(("energy", "ratio"), tuple(_ratio(each["energy"]) for each in ratios), rank=3, is_ratio=True),
         Column(("time", "µs"), cells(lambda result: f"{result.time_us:,.1f}"), rank=9),
         Column(("achieved", "GB/s"), cells(lambda result: f"{result.achieved_gb_per_s:,.2f}"), rank=8),
         Column(("stalled", "%"), cells(lambda result: f"{result.stall_percent:.1f}"), rank=5),
@@ -160,6 +164,8 @@ def _layers(comparison: Comparison, scheme: str) -> Fitted:
     if len(both) == 2:
         cells = tuple(_percent(row.macs_skipped, row.macs_done + row.macs_skipped) for row in result.layers)
         columns.append(Column(("MACs", "skipped", "%"), cells, f"{result.macs_skipped_percent:.1f}", 6))
+        cells = tuple(_ratio(ratio(other.energy_nj, row.energy_nj)) for row, other in zip(base.layers, result.layers, strict=True))
+        columns.append(Column(("energy", "ratio"), cells, _ratio(comparison.ratios(scheme)["energy"]), 10, is_ratio=True))
     columns.append(Column(("zero", "ch."), tuple(_whole(row.zero_channels) for row in base.layers), rank=7))
     title = f"{comparison.network}, {comparison.image} on {comparison.accelerator.name} (source: {comparison.source})"
     slower = ", ".join(f"{layer} (+{cycles:,} cycles)" for layer, cycles in comparison.slower_layers(scheme).items())

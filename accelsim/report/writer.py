@@ -18,6 +18,11 @@ from accelsim.errors import ConfigError
 from accelsim.report.comparison import Comparison
 from accelsim.report.result import COLUMNS, FLOAT_COLUMNS, NUMBER_TYPES, TEXT_COLUMNS, Result
 
+BANDWIDTH_TYPES = dict.fromkeys(("network", "image", "scheme", "source"), str) | dict.fromkeys(
+    ("time_us", "until_us", "read_gb_per_s", "write_gb_per_s"), float
+)
+"""Columns of `bandwidth.csv` and their types."""
+
 ACCOUNTING: Mapping[str, str] = {
     "cycles": "accelerator cycles; a layer's window runs from the end of the previous layer's last tile to the end of its own last tile, "
     "the last layer's to the end of the last store; total = busy + stalls, exactly",
@@ -28,6 +33,9 @@ ACCOUNTING: Mapping[str, str] = {
     "bytes_moved": "bytes of whole DRAM accesses; the excess over bytes_wanted is burst rounding",
     "bytes_dense": "bytes the dense scheme would have wanted",
     "link_overhead_bytes": "headers and link-layer packets around the payload, not part of bytes_moved",
+    "energy_*_nj": "nanojoules by part, from the prices in accelerator.energy; mac: MACs done; buffer: what the DMA engine brings and "
+    "takes, and an estimate of what the array reads (report/energy.py); link and dram: bytes moved, burst rounding and link overhead "
+    "included; static: standing power over the cycles; energy_nj is their sum, exactly. Trust ratios more than absolute numbers",
     "ratios": "scheme over the baseline scheme, below 1 is better; speed_up is the inverse of the ratio of cycles; null where the "
     "baseline has none of it",
     "saved_elements": "as the paper counts: H*W for each zero channel of the outputs of convolutions and max-pools, once each, with no "
@@ -38,18 +46,20 @@ ACCOUNTING: Mapping[str, str] = {
 
 
 def write(folder: Path, comparisons: Sequence[Comparison], config_text: str, files: Mapping[str, bytes] | None = None) -> tuple[Path, ...]:
-    """Write a results folder: `layers.csv`, `layers.parquet`, `config.yaml`, `files`, and `summary.json` last.
+    """Write a results folder: `layers.csv` and `.parquet`, `bandwidth.csv`, `config.yaml`, `files`, and `summary.json` last.
 
     `config_text` is the resolved configuration. `files`: further files (figures, timelines) by relative path, `figures/x.png`.
     A new folder appears complete or not at all; in an existing one each file is replaced whole, and other files stay.
     Raises:  `ConfigError` where the folder cannot be written; what was begun is removed.
     """
     frame = pd.concat([comparison.as_frame() for comparison in comparisons], ignore_index=True)
+    bandwidth = pd.concat([comparison.bandwidth_frame() for comparison in comparisons], ignore_index=True)
     parquet = BytesIO()
     frame.to_parquet(parquet, engine="pyarrow", index=False)
     contents = {
         "layers.csv": frame.to_csv(index=False, lineterminator="\n").encode(),
         "layers.parquet": parquet.getvalue(),
+        "bandwidth.csv": bandwidth.to_csv(index=False, lineterminator="\n").encode(),
         "config.yaml": config_text.encode(),
         **(files or {}),
         # Last, so that a folder with a new summary has everything else new too.
@@ -102,6 +112,7 @@ def summary(comparisons: Sequence[Comparison]) -> dict[str, Any]:
                     "provenance": dict(comparison.baseline.provenance),
                 },
                 "paper": _paper(comparison.baseline),
+                "energy_estimates": list(comparison.accelerator.prices.estimates),
                 "accelerator": comparison.accelerator.model_dump(mode="json"),
                 "baseline": comparison.baseline.scheme,
                 "schemes": {result.scheme: _scheme(comparison, result) for result in comparison.results},
@@ -138,6 +149,23 @@ def read_layers(path: Path) -> pd.DataFrame:
         raise ConfigError(f"{path}: a count is not a whole number: {error}\n    make it again: accelsim run") from error
 
 
+def read_bandwidth(folder: Path) -> pd.DataFrame:
+    """Read `bandwidth.csv` of a results folder back with its types.
+
+    Raises:  `ConfigError` where it is missing, or is not such a table.
+    """
+    path = Path(folder) / "bandwidth.csv"
+    try:
+        frame = pd.read_csv(path, dtype=BANDWIDTH_TYPES, keep_default_na=False, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise ConfigError(f"{path}: cannot read bandwidth: {reason}\n    give a results folder that `accelsim run` has written") from error
+    missing = [name for name in BANDWIDTH_TYPES if name not in frame.columns]
+    if missing:
+        raise ConfigError(f"{path}: no column {', '.join(missing)}\n    make it again: accelsim run")
+    return frame
+
+
 def _version() -> str:
     try:
         return version("accelsim")
@@ -171,6 +199,7 @@ def _scheme(comparison: Comparison, result: Result) -> dict[str, Any]:
         "achieved_gb_per_s": round(result.achieved_gb_per_s, 6),
         "stall_percent": round(result.stall_percent, 6),
         "macs_skipped_percent": round(result.macs_skipped_percent, 6),
+        "energy_uj": {part: round(value, 9) for part, value in result.energy_uj.items()},
         "busy_percent": {part: round(100 * busy / total_ps, 6) if total_ps else 0.0 for part, busy in result.busy_ps.items()},
         "peak_buffer_bytes": dict(result.peak_bytes),
         "ratios": {name: value if value is None else round(value, 9) for name, value in ratios.items()},
