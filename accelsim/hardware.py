@@ -14,11 +14,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from accelsim import configfile, link
+from accelsim.dram import BankedDram, FlatDram
+from accelsim.energy import Energy, Prices, prices
 from accelsim.errors import RefusalError, refuse
 from accelsim.families import Member, OneOf
 from accelsim.faults import PLACES
 from accelsim.link import LinkTiming
-from accelsim.units import Bytes, BytesPerSecond, Hertz, Picoseconds, format_bytes, format_hertz, format_time
+from accelsim.tilings import Slots, Tilings
+from accelsim.units import Bytes, Hertz, Picoseconds, format_bytes, format_hertz, format_time
 
 Count = Annotated[int, Field(ge=1, le=2**20)]
 Cycles = Annotated[int, Field(ge=0, le=2**31)]
@@ -62,8 +65,8 @@ class UnifiedBuffer(Part):
     """One memory for all tensors."""
     size: Bytes
     """Capacity."""
-    slots: Count = 2
-    """Tiles of each tensor that it holds: 1 = no overlap, 2 = double buffering."""
+    slots: Count | Slots = 2
+    """Tiles of each tensor that it holds: 1 = no overlap, 2 = double buffering; one number, or one each for ifmap, filter, ofmap."""
 
 
 class SplitBuffer(Part):
@@ -77,8 +80,8 @@ class SplitBuffer(Part):
     """Capacity for weights."""
     ofmap: Bytes
     """Capacity for output feature maps and partial sums."""
-    slots: Count = 2
-    """Tiles that each memory holds: 1 = no overlap, 2 = double buffering."""
+    slots: Count | Slots = 2
+    """Tiles that each memory holds: 1 = no overlap, 2 = double buffering; one number, or one each for ifmap, filter, ofmap."""
 
 
 class Dma(Part):
@@ -164,17 +167,6 @@ class PcieLink(Part):
     """Acknowledgement intervals read as symbol times (`sym`), or as bytes, as published (`pub`: pessimistic)."""
 
 
-class FlatDram(Part):
-    """A DRAM without banks: `rate` shared by reads and writes, first come first served, then `latency` for a read."""
-
-    kind: Literal["flat"]
-    """Rate and latency alone."""
-    rate: BytesPerSecond
-    """Peak rate, shared by reads and writes."""
-    latency: Picoseconds = 0
-    """Time from request to first data of a read."""
-
-
 class MarkerMemory(Part):
     """On-chip memory for marker bits; what does not fit is metadata traffic."""
 
@@ -217,10 +209,16 @@ class Accelerator(Part):
     """The engine that moves tiles."""
     link: Annotated[BusLink | PcieLink, Field(discriminator="kind")]
     """What lies between the accelerator and its DRAM."""
-    dram: FlatDram
+    dram: Annotated[FlatDram | BankedDram, Field(discriminator="kind")]
     """The memory that holds maps and weights."""
     layout: Layout = Layout()
     """How tensors lie in DRAM."""
+    energy: Energy = Energy()
+    """What events cost."""
+    tiling: Tilings = Tilings()
+    """Tile sizes and loop orders that are fixed; the others are searched."""
+    batch: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Images that are worked on together, so that weights in the buffer serve all of them; a trace of one image stands for each."""
 
     _places: Places = PrivateAttr(default=Places())
 
@@ -243,6 +241,10 @@ class Accelerator(Part):
             if self.dma.boundary > _PAGE:
                 fault = f"boundary {boundary}, but no PCI Express request may cross a page of {format_bytes(_PAGE)}"
                 faults.append(RefusalError(fault, f"allowed: up to {format_bytes(_PAGE)}", at=["dma.boundary", "link.kind"]))
+        if isinstance(self.dram, BankedDram) and self.dma.access % self.dram.technology.burst:
+            fault = f"access {format_bytes(self.dma.access)} is not a multiple of the DRAM's burst of {self.dram.technology.burst} bytes"
+            fix = f"write dma.access: {format_bytes(self.dram.technology.burst)}"
+            faults.append(RefusalError(fault, fix, at=["dma.access", "dram.technology.burst", "dram.technology"]))
         refuse(faults)
         return self
 
@@ -251,14 +253,32 @@ class Accelerator(Part):
         """Accelerator clock period, picoseconds (rounded to the nearest)."""
         return round(10**12 / self.clock)
 
+    @property
+    def prices(self) -> Prices:
+        """The energy table for this machine."""
+        buffer = self.buffer
+        sizes = (buffer.size,) * 3 if isinstance(buffer, UnifiedBuffer) else (buffer.ifmap, buffer.filter, buffer.ofmap)
+        return prices(
+            self.energy,
+            operand_bits=(self.data.ifmap_bits, self.data.filter_bits),
+            buffers=(sizes[0], sizes[1], sizes[2]),
+            marker_memory=self.marker_memory.size,
+            link=self.link.kind,
+            elements=self.pe_array.rows * self.pe_array.cols,
+        )
+
     def place(self, path: str) -> str:
         """Where a value was written, `edge.yaml:12`, or its dotted path where it was not: `place('buffer.size')`."""
         return self._places.of.get(path, f"accelerator.{path}")
 
 
+EMBEDDED = {"dram.technology": "memory"}
+"""Where an accelerator file may hold the path of another file, and that file's root key."""
+
+
 def load_accelerator(path: str | Path, overrides: Sequence[str] = ()) -> Accelerator:
     """Read an accelerator file. `overrides`: `dotted.path=value`. Raises `ConfigError` with every fault of the file."""
-    return configfile.load(path, Accelerator, "accelerator", overrides)
+    return configfile.load(path, Accelerator, "accelerator", overrides, EMBEDDED)
 
 
 def link_timing(accelerator: Accelerator) -> LinkTiming:
@@ -333,12 +353,17 @@ def notices(accelerator: Accelerator) -> tuple[str, ...]:
 
 def describe(accelerator: Accelerator) -> str:
     """The resolved machine as YAML with units and all defaults, derived numbers as comments; `load_accelerator` reads it back."""
-    peak = peaks(accelerator)
+    peak, price = peaks(accelerator), accelerator.prices
     derived = (
+        f"energy ({accelerator.energy.name}): {price.mac / 1e6:.4g} pJ a MAC; buffer {price.ifmap_read / 1e6:.4g} pJ/B read, "
+        f"{price.ofmap_write / 1e6:.4g} pJ/B written; link {price.link / 1e6:.4g}, DRAM {price.dram_read / 1e6:.4g} pJ/B; "
+        f"static {price.static / 1e3:.4g} mW",
+        *(f"energy of a {estimate}" for estimate in price.estimates),
         f"peak: {peak.macs / 1e9:,.5g} GMAC/s; DRAM {peak.dram / 1e9:.5g} GB/s; "
         f"link {peak.link_read / 1e9:.5g} GB/s reads, {peak.link_write / 1e9:.5g} GB/s writes",
         f"unloaded read latency {format_time(peak.read_latency)}; "
         f"reads in flight {peak.bytes_in_flight:,} bytes, rate x latency {peak.bytes_needed:,} bytes",
         *(f"note: {notice}" for notice in notices(accelerator)),
     )
-    return configfile.dump({"accelerator": accelerator.model_dump(mode="json")}) + "".join(f"# {line}\n" for line in derived)
+    written = {"accelerator": accelerator.model_dump(mode="json", exclude_none=True)}
+    return configfile.dump(written) + "".join(f"# {line}\n" for line in derived)

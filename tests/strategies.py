@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from hypothesis import strategies as st
 
+from accelsim.dram import BankedDram
+from accelsim.engines.banks import resolve
 from accelsim.engines.machine import Machine
+from accelsim.memory import Controller, Memory, Timing
 from accelsim.schedule.tables import (
     FILTER,
     IFMAP,
@@ -236,6 +239,79 @@ machines = st.builds(
 )
 """Machines of both kinds of link: a bus has no overheads, PCIe has all of them."""
 
+
+TIMING = {
+    "nCL": 5, "nCWL": 4, "nRCD": 5, "nRP": 5, "nRAS": 12, "nCCD_S": 4, "nCCD_L": 6, "nRRD_S": 3, "nRRD_L": 4, "nFAW": 16, "nRTP": 3,
+    "nWR": 6, "nWTR_S": 2, "nWTR_L": 4, "nRFC": 40,
+}  # fmt: skip
+
+
+def technology(
+    *,
+    channels: int = 1,
+    groups: int = 2,
+    banks: int = 2,
+    columns: int = 4,
+    layout: int = 0,
+    clock: int = 833,
+    refresh: int = 500,
+    controller: dict[str, Any] | None = None,
+    **more: Any,
+) -> Memory:
+    """A tiny DRAM of 32-byte bursts with short timings; `layout`: which of some address maps."""
+    bits = {"ch": channels.bit_length() - 1, "bg": groups.bit_length() - 1, "ba": banks.bit_length() - 1, "col": columns.bit_length() - 1}
+    orders = (("bg", "col", "ba", "ch"), ("ch", "col", "bg", "ba"), ("col", "ch", "ba", "bg"))
+    return Memory(
+        name="tiny",
+        source="made up",
+        tCK=clock,
+        burst=32,
+        burst_clocks=4,
+        channels=channels,
+        bank_groups=groups,
+        banks=banks,
+        row=32 * columns,
+        rows=1024,
+        mapping=" ".join([f"{name}{bits[name]}" for name in orders[layout] if bits[name]] + ["row"]),
+        timing=Timing(**TIMING, nREFI=refresh),
+        controller=Controller(**controller or {}),
+        **more,
+    )
+
+
+controllers = st.fixed_dictionaries(
+    {
+        "preset": st.sampled_from(["dramsim3", "ramulator"]),
+        "read_queue": st.sampled_from([1, 4, 32]),
+        "write_queue": st.sampled_from([2, 4, 32]),
+        "bank_queue": st.sampled_from([1, 8]),
+    }
+)
+technologies = st.builds(
+    technology,
+    channels=st.sampled_from([1, 2, 4]),
+    groups=st.sampled_from([1, 2]),
+    banks=st.sampled_from([1, 2, 4]),
+    columns=st.sampled_from([2, 4, 32]),
+    layout=st.integers(0, 2),
+    clock=st.sampled_from([1, 833, 1000, 1250]),
+    refresh=st.sampled_from([200, 9360]),
+    controller=controllers,
+    page_policy=st.sampled_from(["open", "closed"]),
+    dual_command=st.booleans(),
+)
+
+
+def banked(kit: Machine, memory: Memory, mode: Literal["full", "fast"] = "full", latency: int = 0) -> Machine:
+    """The machine with a DRAM of banks."""
+    dram = BankedDram(kind="banked", technology=memory, mode=mode, controller_latency=latency)
+    return replace(kit, banks=resolve(dram, kit.requests_in_flight * (max(kit.read_burst, kit.write_burst) // memory.burst)))
+
+
+banked_machines = st.builds(
+    banked, machines.map(lambda kit: replace(kit, access=32)), technologies, st.sampled_from(["full", "fast"]), st.sampled_from([0, 30_000])
+)
+
 jobs = st.builds(
     strided,
     address=st.one_of(st.integers(0, 300), st.integers(0, 20).map(lambda n: n * 64)),
@@ -306,7 +382,7 @@ def schedules(draw: st.DrawFn, kit: Machine, *, wild: bool = False) -> Schedule:
 
 
 @st.composite
-def runs(draw: st.DrawFn, *, wild: bool = False) -> tuple[Schedule, Machine]:
+def runs(draw: st.DrawFn, *, wild: bool = False, of: st.SearchStrategy[Machine] = machines) -> tuple[Schedule, Machine]:
     """A machine and a schedule that fits its channels."""
-    kit = draw(machines)
+    kit = draw(of)
     return draw(schedules(kit, wild=wild)), kit

@@ -13,12 +13,14 @@ from accelsim.engines.machine import SECOND, Machine, duration, resolve
 from accelsim.errors import EngineError
 from accelsim.kernels.recount import Descriptors, Limits, recount
 from accelsim.schedule.tables import FILTER, IFMAP, NONE, OFMAP, READ, WRITE, Schedule
-from accelsim.timeline import CAUSES, Timeline
+from accelsim.timeline import CAUSES, DRAM_COUNTS, Timeline
 
 if TYPE_CHECKING:
     from accelsim.hardware import Accelerator
 
 Int = NDArray[np.int64]
+
+ACTIVATES, REFRESHES, HITS, CONFLICTS, LAST_DATA = map(DRAM_COUNTS.index, ("activates", "refreshes", "hits", "conflicts", "last_data"))
 
 
 def check(schedule: Schedule, timeline: Timeline, accelerator: Accelerator) -> None:
@@ -43,7 +45,7 @@ def check_timeline(schedule: Schedule, timeline: Timeline, machine: Machine) -> 
     Raises:  EngineError naming the broken identity with its numbers
     """
     run = Run(schedule, timeline, machine)
-    for identity in (cycles_add_up, bytes_add_up, macs_add_up, parts_fit, order_is_kept, slots_are_kept, ends_agree):
+    for identity in (cycles_add_up, bytes_add_up, macs_add_up, parts_fit, banks_add_up, order_is_kept, slots_are_kept, ends_agree):
         identity(run)
 
 
@@ -192,11 +194,13 @@ def parts_fit(run: Run) -> None:
     down = int((moved + packets * machine.read_overhead)[read].sum())
     up = int((moved + packets * machine.write_overhead)[~read].sum())
     asked = reads * duration(machine.request_overhead, machine.up_rate)
-    for part, busy, carried, rate, count in (
+    carriers = [
         ("link down", timeline.link_down_busy, down, machine.down_rate, reads),
         ("link up", timeline.link_up_busy - asked, up, machine.up_rate, writes),
-        ("DRAM", timeline.dram_busy, int(moved.sum()), machine.dram_rate, reads + writes),
-    ):
+    ]
+    if machine.banks is None:
+        carriers.append(("DRAM", timeline.dram_busy, int(moved.sum()), machine.dram_rate, reads + writes))
+    for part, busy, carried, rate, count in carriers:
         # Each request's time was rounded up on its own, by less than a picosecond.
         least = carried * SECOND // rate
         numbers = f"{part} busy {busy} ps for {count} requests of {carried} bytes at {rate} B/s"
@@ -215,15 +219,43 @@ def parts_fit(run: Run) -> None:
         "DRAM": timeline.dram_busy,
         "array": array,
     }
+    if machine.banks is not None:
+        del parts["DRAM"]  # it may write on after the end
     for part, busy in parts.items():
         same("busy of any part <= total", busy <= total, f"{part} {busy} ps, total {total} ps")
     # Nothing waits but for a part at work, a latency, a set-up or a clock edge (two a request: its own and the cycle after the one before).
     descriptors = int((transfers.descriptor_high - transfers.descriptor_low).sum())
     edges = transfers.tile.size + run.schedule.tiles.layer.size + 2 * (reads + writes)
     setup = max(machine.setup_cycles, machine.next_descriptor_cycles) * descriptors
-    latency = reads * (machine.latency_up + machine.dram_latency + machine.latency_down) + writes * machine.latency_up
-    serial = array + timeline.link_down_busy + timeline.link_up_busy + timeline.dram_busy + (edges + setup) * machine.period + latency
+    latency = reads * (machine.latency_up + machine.latency_down) + writes * machine.latency_up
+    dram = timeline.dram_busy + reads * machine.dram_latency
+    if machine.banks is not None:
+        dram = machine.banks.longest(int(moved.sum()) // machine.banks.burst, reads + writes, int(timeline.dram_counts[:, REFRESHES].sum()))
+    serial = array + timeline.link_down_busy + timeline.link_up_busy + dram + (edges + setup) * machine.period + latency
     same("total <= sum of all phases", timeline.end <= serial, f"total {timeline.end} ps, phases one by one {serial} ps")
+
+
+def banks_add_up(run: Run) -> None:
+    """Every access found its row open, its bank closed or another row open, and the data buses were occupied by all accesses."""
+    banks, timeline, read = run.machine.banks, run.timeline, run.schedule.transfers.direction == READ
+    counts = timeline.dram_counts
+    if banks is None:
+        same("a flat DRAM has no rows", not counts.size, f"{counts.shape[0]} channels counted")
+        return
+    moved = [int(timeline.bytes_moved[way].sum()) // banks.burst for way in (read, ~read)]
+    counted = counts[:, :2].sum(axis=0).tolist()
+    same("DRAM accesses = bytes / burst", counted == moved, f"reads and writes {counted}, bytes moved make {moved}")
+    found = counts[:, HITS : CONFLICTS + 1].sum(axis=1)
+    accesses = counts[:, :2].sum(axis=1)
+    each("hits + misses + conflicts = accesses", "DRAM channel", found == accesses, found=found, accesses=accesses)
+    needed = counts[:, HITS + 1 : CONFLICTS + 1].sum(axis=1)
+    each(
+        "a row that is not open is activated", "DRAM channel", counts[:, ACTIVATES] >= needed, activates=counts[:, ACTIVATES], needed=needed
+    )
+    busy = banks.bus_time(sum(moved))
+    same("DRAM busy = accesses x burst time", timeline.dram_busy == busy, f"{timeline.dram_busy} ps, {sum(moved)} accesses take {busy}")
+    data, last = accesses * banks.burst_time, counts[:, LAST_DATA]
+    each("one access at a time on a data bus", "DRAM channel", last >= data, last=last, data=data)
 
 
 def order_is_kept(run: Run) -> None:

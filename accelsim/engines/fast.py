@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.engines.banks import Banks, pieces
 from accelsim.engines.machine import Machine, duration
 from accelsim.kernels import replay as loop
 from accelsim.schedule.tables import NONE, READ, WRITE, Schedule
-from accelsim.timeline import CAUSES, Timeline
+from accelsim.timeline import CAUSES, Timeline, no_channels
 
 Int = NDArray[np.int64]
 
@@ -19,10 +20,19 @@ def run(schedule: Schedule, machine: Machine) -> Timeline:
     Units:   times in the timeline are -1 where work could never start: `admission.require_finished` names it
     """
     state = pack(schedule, machine)
-    loop.replay(scalars(machine), state)
+    dram = None
+    if machine.banks is None:
+        loop.replay(scalars(machine), state)
+    else:
+        dram = pack_dram(machine, machine.banks, schedule.transfers.tile.size)
+        loop.replay_banked(scalars(machine), state, dram)
     tile_end, transfer_end = state.tiles["end"].copy(), state.transfers["end"].copy()
     last_tile_end = int(tile_end[-1]) if tile_end.size else 0
     end = max(last_tile_end, int(transfer_end.max(initial=0)))
+    counts, accesses = no_channels(), 0
+    if machine.banks is not None and dram is not None:
+        counts = machine.banks.close(dram.states, dram.fronts, end)
+        accesses = int(counts[:, :2].sum())
     return Timeline(
         tile_start=state.tiles["start"].copy(),
         tile_end=tile_end,
@@ -39,7 +49,8 @@ def run(schedule: Schedule, machine: Machine) -> Timeline:
         port_busy=int(state.counters[loop.GRANTS]) * machine.period,
         link_down_busy=int(state.parts["busy"][loop.DOWN]),
         link_up_busy=int(state.parts["busy"][loop.UP]),
-        dram_busy=int(state.parts["busy"][loop.DRAM]),
+        dram_busy=int(state.parts["busy"][loop.DRAM]) if machine.banks is None else machine.banks.bus_time(accesses),
+        dram_counts=counts,
     )
 
 
@@ -126,6 +137,7 @@ def pack(schedule: Schedule, machine: Machine) -> loop.State:
             stop_position=stop,
             present=loop.NEVER,
             grant=-machine.period,
+            job=NONE,
         ),
         sizes=costs(machine),
         parts=rows(loop.PART, 3),
@@ -135,6 +147,31 @@ def pack(schedule: Schedule, machine: Machine) -> loop.State:
         read_end=np.zeros(machine.outstanding_reads, np.int64),
         stalls=np.zeros((tiles.layer.size, len(CAUSES)), np.int64),
         counters=np.zeros(4, np.int64),
+    )
+
+
+def pack_dram(machine: Machine, banks: Banks, transfers: int) -> loop.Dram:
+    """An idle DRAM, and nothing in flight."""
+    channels, requests = machine.read_channels + machine.write_channels, machine.requests_in_flight
+    states, fronts = banks.new_channels(machine.bursts_in_flight)
+    counters = np.zeros(6, np.int64)
+    counters[loop.FREE] = requests
+    jobs = np.tile(np.arange(-1, machine.outstanding_descriptors, dtype=np.int64), (channels, 1))
+    jobs[:, 0] = machine.outstanding_descriptors
+    return loop.Dram(
+        clock=banks.clock,
+        latency=banks.latency,
+        bursts=machine.access // banks.burst,
+        states=states,
+        fronts=fronts,
+        pieces=pieces(banks.channel_pieces),
+        requests=rows(loop.REQUEST, requests),
+        free=np.arange(requests, dtype=np.int64),
+        waiting=np.zeros(requests + 1, np.int64),
+        left=np.ones(transfers, np.int64),
+        job_left=np.zeros((channels, machine.outstanding_descriptors), np.int64),
+        job_free=jobs,
+        counters=counters,
     )
 
 

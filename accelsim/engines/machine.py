@@ -10,6 +10,7 @@ from accelsim.errors import ConfigError
 from accelsim.schedule.tables import READ, WRITE
 
 if TYPE_CHECKING:
+    from accelsim.engines.banks import Banks
     from accelsim.hardware import Accelerator
 
 SECOND = 10**12
@@ -27,7 +28,7 @@ def duration(size: int, rate: int) -> int:
 
 @dataclass(frozen=True)
 class Machine:
-    """DMA, link and flat DRAM, resolved.
+    """DMA, link and DRAM, resolved; with `banks`, the rate and latency of a flat DRAM have no meaning.
 
     Units:   `period`, `latency_*`, `dram_latency` ps; `*_rate` bytes per second; `access`, `*_burst`, `boundary`, `payload` and overheads
              bytes (`read_overhead` and `write_overhead` per packet of `payload` bytes, `request_overhead` per read request on its way up);
@@ -57,6 +58,7 @@ class Machine:
     outstanding_reads: int
     dram_rate: int
     dram_latency: int
+    banks: Banks | None = None
 
     def __post_init__(self) -> None:
         for name, size in (("burst", self.read_burst), ("burst", self.write_burst), ("boundary", self.boundary)):
@@ -65,6 +67,8 @@ class Machine:
                     f"dma.{name}: requests of {size} bytes (the link's limit included) are not whole accesses of {self.access} bytes\n"
                     f"    allowed: multiples of dma.access; set dma.{name} or dma.access accordingly"
                 )
+        if self.banks is not None and self.access % self.banks.burst:
+            raise ConfigError(f"dma.access: {self.access} bytes are not whole DRAM bursts of {self.banks.burst} bytes")
         wire = max(self.down_bytes(READ, self.read_burst), self.up_bytes(WRITE, self.write_burst), self.request_overhead)
         if wire > LONGEST_REQUEST:
             raise ConfigError(
@@ -104,6 +108,17 @@ class Machine:
                     yield at, size
                     at += size
 
+    @property
+    def requests_in_flight(self) -> int:
+        """Most requests under way at a time."""
+        return (self.read_channels + self.write_channels) * self.outstanding_requests
+
+    @property
+    def bursts_in_flight(self) -> int:
+        """Most accesses of a banked DRAM under way at a time."""
+        longest = max(self.read_burst, self.write_burst)
+        return self.requests_in_flight * (longest // self.banks.burst if self.banks else 0)
+
     def edge(self, time: int) -> int:
         """The first clock edge at or after `time`."""
         return -(-time // self.period) * self.period
@@ -114,9 +129,16 @@ def resolve(accelerator: Accelerator) -> Machine:
 
     Raises:  ConfigError as `Machine` does.
     """
+    from accelsim.dram import BankedDram
     from accelsim.hardware import link_timing
 
-    dma, link = accelerator.dma, link_timing(accelerator)
+    dma, link, dram = accelerator.dma, link_timing(accelerator), accelerator.dram
+    in_flight = (dma.read_channels + dma.write_channels) * dma.outstanding_requests
+    banks = None
+    if isinstance(dram, BankedDram):
+        from accelsim.engines import banks as banked
+
+        banks = banked.resolve(dram, in_flight * (dma.burst // dram.technology.burst))
     return Machine(
         period=accelerator.period,
         read_channels=dma.read_channels,
@@ -140,4 +162,5 @@ def resolve(accelerator: Accelerator) -> Machine:
         outstanding_reads=link.outstanding_reads if link.outstanding_reads < NO_LIMIT else 0,
         dram_rate=accelerator.dram.rate,
         dram_latency=accelerator.dram.latency,
+        banks=banks,
     )

@@ -17,16 +17,18 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from accelsim.engines.gauge import Gauge
 from accelsim.engines.machine import Machine, duration
+from accelsim.engines.reordering import BankedDram
 from accelsim.engines.stalls import Moments, Stalls, columns
 from accelsim.schedule.tables import NONE, READ, WRITE, Schedule
-from accelsim.timeline import CAUSES, Timeline
+from accelsim.timeline import CAUSES, Timeline, no_channels
 
 Steps = Generator[simpy.Event, Any, None]
 Deliver = Callable[["Request"], None]
 
 UNKNOWN = -1
-LATE = cast(simpy.events.EventPriority, 2)  # after SimPy's urgent (0) and normal (1) events of an instant
+LATE, LAST = (cast(simpy.events.EventPriority, number) for number in (2, 3))  # after SimPy's urgent (0) and normal (1) events of an instant
 
 
 class Environment(simpy.Environment):
@@ -37,15 +39,20 @@ class Environment(simpy.Environment):
         """Now, ps."""
         return int(self.now)
 
+    def call(self, time: int, action: Callable[[], None], last: bool = False) -> None:
+        """Do something at `time`, or `last` of all that happens then, grants included."""
+        event = Late(self, time - self.time, LAST) if last else self.timeout(time - self.time)
+        event.callbacks.append(lambda _: action())
+
 
 class Late(simpy.Event):
     """An event that happens after every other event of its instant."""
 
-    def __init__(self, env: Environment, delay: int) -> None:
+    def __init__(self, env: Environment, delay: int, priority: simpy.events.EventPriority = LATE) -> None:
         super().__init__(env)
         self._ok = True
         self._value = None
-        env.schedule(self, priority=LATE, delay=delay)
+        env.schedule(self, priority=priority, delay=delay)
 
 
 @dataclass(eq=False)
@@ -157,21 +164,6 @@ class Port:
             request.granted.succeed()
 
 
-class Gauge:
-    """Bytes held; its peak looks at levels that last, so that a release and an allocation at one instant do not add."""
-
-    def __init__(self, env: Environment) -> None:
-        self.env = env
-        self.level = self.peak = self.changed = 0
-
-    def change(self, size: int) -> None:
-        """Hold `size` bytes more."""
-        if self.env.time > self.changed:
-            self.peak = max(self.peak, self.level)
-        self.level += size
-        self.changed = self.env.time
-
-
 class Accelerator:
     """All parts of one replay, and the events by which they wait for each other."""
 
@@ -192,19 +184,23 @@ class Accelerator:
         self.released_at = [UNKNOWN] * blocks
         self.stored_at, self.drained_at = [0] * layers, [0] * layers
         self.moved, self.overhead, self.bursts = [0] * transfers, [0] * transfers, [0] * transfers
-        self.gauges = [Gauge(env) for _ in self.slots]
+        self.gauges = [Gauge() for _ in self.slots]
         self.down = Stage(
             env,
             lambda request: duration(machine.down_bytes(request.direction, request.size), machine.down_rate),
             lambda request: machine.latency_down,
             self.arrived,
         )
-        self.dram = Stage(
-            env,
-            lambda request: duration(request.size, machine.dram_rate),
-            lambda request: machine.dram_latency if request.direction == READ else 0,
-            lambda request: self.down.accept(request) if request.direction == READ else self.arrived(request),
-        )
+        self.dram: Stage | BankedDram[Request]
+        if machine.banks is None:
+            self.dram = Stage(
+                env,
+                lambda request: duration(request.size, machine.dram_rate),
+                lambda request: machine.dram_latency if request.direction == READ else 0,
+                lambda request: self.down.accept(request) if request.direction == READ else self.arrived(request),
+            )
+        else:
+            self.dram = BankedDram(machine.banks, machine.bursts_in_flight, env, self.down.accept, self.arrived)
         self.up = Stage(
             env,
             lambda request: duration(machine.up_bytes(request.direction, request.size), machine.up_rate),
@@ -249,11 +245,11 @@ class Accelerator:
 
     def allocate(self, block: int) -> None:
         """Take a slot."""
-        self.gauges[self.blocks["tensor"][block]].change(self.blocks["bytes"][block])
+        self.gauges[self.blocks["tensor"][block]].change(self.blocks["bytes"][block], self.env.time)
 
     def release(self, block: int) -> None:
         """Give a slot back."""
-        self.gauges[self.blocks["tensor"][block]].change(-self.blocks["bytes"][block])
+        self.gauges[self.blocks["tensor"][block]].change(-self.blocks["bytes"][block], self.env.time)
         self.released_at[block] = self.env.time
         self.released[block].succeed()
 
@@ -376,6 +372,7 @@ def run(schedule: Schedule, machine: Machine) -> Timeline:
     stalls = Stalls(machine, parts.tiles, parts.blocks, parts.transfers, parts.layers, parts.slots, moments)
     tile_end = parts.tile_end[-1] if parts.tile_end else 0
     end = max([tile_end, *parts.end])
+    dram_counts = parts.dram.close(end) if isinstance(parts.dram, BankedDram) else no_channels()
 
     def integers(values: object, *shape: int) -> NDArray[np.int64]:
         return np.array(values, np.int64).reshape(shape or (-1,))
@@ -397,4 +394,5 @@ def run(schedule: Schedule, machine: Machine) -> Timeline:
         link_down_busy=parts.down.busy,
         link_up_busy=parts.up.busy,
         dram_busy=parts.dram.busy,
+        dram_counts=dram_counts,
     )

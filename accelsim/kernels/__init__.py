@@ -1,5 +1,5 @@
 """Compiled inner loops: the only place that knows numba.
 
 A kernel file calls only functions of its own file, so that numba's cache, which does not see edits in imported kernels, stays right.
-Kernels of one subfolder may call each other: their cache is keyed by the content of the whole folder (`compile.py`).
+Kernels of the subfolders may call each other: their cache is keyed by the content of all of these (`compile.py`).
 """

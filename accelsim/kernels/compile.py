@@ -41,8 +41,8 @@ def inlined(function: Function) -> Function:
 def _cache_of(function: Callable[..., object]) -> Iterator[None]:
     """Where the machine code of `function` is kept, while it is declared.
 
-    Kernels of one subfolder may call each other. Numba does not see edits in imported files, so their cache lies in a folder named after
-    the content of all of them.
+    Kernels of subfolders may call each other. Numba does not see edits in imported files, so their cache lies in a folder named after the
+    content of all of them.
     """
     folder = Path(function.__code__.co_filename).parent
     settings: Any = numba.config
@@ -58,7 +58,9 @@ def _cache_of(function: Callable[..., object]) -> Iterator[None]:
 @cache
 def _keyed(folder: Path, chosen: str) -> Path:
     """The cache of a folder of kernels: where the user has chosen, beside it, or in the user's cache where nothing can be written there."""
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sorted(folder.glob("*.py")))).hexdigest()[:16]
+    home = Path(__file__).parent
+    sources = sorted(home.glob("*/*.py") if folder.parent == home else folder.glob("*.py"))
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     if chosen:
         return Path(chosen) / digest
     if os.access(folder, os.W_OK):

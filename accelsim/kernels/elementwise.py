@@ -1,5 +1,7 @@
 """Activations, sums and copies: one element in, one element out."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +30,22 @@ def activate(values: Floats, activation: int, slope: np.float32) -> None:
         for i in range(values.shape[0]):
             value = np.float32(0) if values[i] <= 0 else values[i]
             values[i] = slope if value > slope else value
+
+
+@kernel
+def erf(values: Floats) -> None:
+    """Error function in place, worked out in float64. Shapes: values float32 [N]."""
+    for i in range(values.shape[0]):
+        values[i] = np.float32(math.erf(values[i]))
+
+
+@kernel
+def scale(ifmap: Floats, weight: Floats, bias: Floats, ofmap: Floats) -> None:
+    """Each channel times a number plus a number. Shapes: ifmap, ofmap float32 [C, N]; weight, bias float32 [C]."""
+    for c in range(ofmap.shape[0]):
+        factor, offset = weight[c], bias[c]
+        for i in range(ofmap.shape[1]):
+            ofmap[c, i] = ifmap[c, i] * factor + offset
 
 
 @kernel

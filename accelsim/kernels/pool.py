@@ -1,7 +1,5 @@
 """Pooling: down the columns first, where neighbours lie side by side, then along the row."""
 
-# ruff: noqa: PLR0917 - a kernel takes plain positional numbers and arrays; compiled code knows no keyword-only ones
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,6 +43,42 @@ def maxpool(ifmap: Floats, R: int, S: int, stride_down: int, stride_along: int, 
                     for x in range(Wo):
                         value = columns[first + np.uintp(x) * step]
                         ofmap[c, y, x] = value if value > ofmap[c, y, x] else ofmap[c, y, x]
+
+
+@kernel
+def window_means(
+    ifmap: Floats,
+    R: int,
+    S: int,
+    stride_down: int,
+    stride_along: int,
+    dilation_down: int,
+    dilation_along: int,
+    top: int,
+    left: int,
+    counts: Floats,
+    ofmap: Floats,
+) -> None:
+    """Average every R x S window: one float32 sum in raster order over the elements inside the map, divided once.
+
+    Shapes:  ifmap float32 [C, H, W]; counts float32 [Ho, Wo], what each window is divided by; ofmap float32 [C, Ho, Wo]
+    Units:   elements
+    Raises:  nothing; `layers` has checked shapes
+    """
+    _, H, W = ifmap.shape
+    _, Ho, Wo = ofmap.shape
+    for c in range(ofmap.shape[0]):
+        for y in range(Ho):
+            for x in range(Wo):
+                total = np.float32(0)
+                for r in range(R):
+                    row = y * stride_down - top + r * dilation_down
+                    if 0 <= row < H:
+                        for s in range(S):
+                            col = x * stride_along - left + s * dilation_along
+                            if 0 <= col < W:
+                                total += ifmap[c, row, col]
+                ofmap[c, y, x] = total / counts[y, x]
 
 
 @kernel

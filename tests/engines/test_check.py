@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from strategies import Schedule, Sketch, machine, strided
+from strategies import Schedule, Sketch, banked, machine, strided, technology
 
 from accelsim.engines import check as identities
 from accelsim.engines import run
@@ -134,7 +134,34 @@ def test_the_message_carries_the_row_and_its_numbers() -> None:
 
 def test_every_column_of_the_timeline_is_guarded() -> None:
     guarded = {fault.path for fault in FAULTS}
-    assert set(vars(SOUND)) <= guarded | {"tile_end", "tile_start"}
+    assert set(vars(SOUND)) <= guarded | {"tile_end", "tile_start", "dram_counts"}
+
+
+BANKED = banked(KIT, technology(channels=2), latency=1000)
+ROWS = run(SCHEDULE, BANKED)
+
+
+@pytest.mark.parametrize(
+    ("path", "row", "by", "identity"),
+    [
+        ("dram_counts", (0, 0), 1, "DRAM accesses = bytes / burst"),
+        ("dram_counts", (1, 4), 1, "hits + misses + conflicts = accesses"),
+        ("dram_counts", (0, 2), -(10**6), "a row that is not open is activated"),
+        ("dram_counts", (1, 7), -(10**9), "one access at a time on a data bus"),
+        ("dram_busy", None, 1, "DRAM busy = accesses x burst time"),
+        ("bytes_moved", 1, 32, "DRAM accesses = bytes / burst"),
+    ],
+)
+def test_a_corrupted_count_of_rows_is_named(path: str, row: int | tuple[int, int] | None, by: int, identity: str) -> None:
+    check_timeline(SCHEDULE, ROWS, BANKED)
+    with pytest.raises(EngineError) as caught:
+        identities.banks_add_up(Run(SCHEDULE, bump(ROWS, path, row, by), BANKED))
+    assert f"broken identity '{identity}'" in str(caught.value)
+
+
+def test_a_flat_dram_counts_no_rows() -> None:
+    with pytest.raises(EngineError, match="a flat DRAM has no rows"):
+        identities.banks_add_up(Run(SCHEDULE, ROWS, KIT))
 
 
 @pytest.mark.parametrize(

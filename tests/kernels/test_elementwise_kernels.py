@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -51,3 +53,17 @@ def test_upsample_repeats_rows_and_columns():
     ofmap = np.empty((2, 4, 9), np.float32)
     elementwise.upsample(ifmap, 2, 3, ofmap)
     np.testing.assert_array_equal(ofmap, ifmap.repeat(2, axis=1).repeat(3, axis=2))
+
+
+def test_erf_is_the_error_function():
+    values = np.array([-3, -0.5, -0.0, 0, 0.5, 3, np.inf], np.float32)
+    expected = np.array([math.erf(value) for value in values], np.float32)
+    elementwise.erf(values)
+    np.testing.assert_array_equal(values, expected)
+
+
+def test_scale_multiplies_and_adds_by_channel():
+    ifmap = np.arange(6, dtype=np.float32).reshape(2, 3)
+    ofmap = np.empty_like(ifmap)
+    elementwise.scale(ifmap, np.array([2, -1], np.float32), np.array([0.5, 1], np.float32), ofmap)
+    assert ofmap.tolist() == [[0.5, 2.5, 4.5], [-2, -3, -4]]

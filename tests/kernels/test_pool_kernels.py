@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from accelsim.graph import Node
 from accelsim.kernels import pool
-from accelsim.layers import layer
+from accelsim.layers import avgpool, layer
 
 
 @given(
@@ -49,3 +49,27 @@ def test_avgpool_is_one_sum_in_raster_order(shape):
     for column in ifmap.T:
         total += column
     np.testing.assert_array_equal(ofmap, total / np.float32(shape[1]))
+
+
+@given(
+    size=st.tuples(st.integers(3, 9), st.integers(3, 9)),
+    seed=st.integers(0, 9),
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    pads=st.tuples(*(st.integers(0, 2) for _ in range(4))),
+    dilation=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    counts_pad=st.booleans(),
+)
+@settings(deadline=None)
+def test_window_means_equal_forward(size, seed, counts_pad, **geometry):
+    kernel, dilation = geometry["kernel"], geometry["dilation"]
+    reach = [step * (length - 1) + 1 for step, length in zip(dilation, kernel, strict=True)]
+    # windows that lie wholly in the padding are refused by the layer
+    pad = tuple(min(amount, length - 1) if dilation == (1, 1) else 0 for amount, length in zip(geometry["pads"], kernel * 2, strict=True))
+    height, width = (max(length, least) for length, least in zip(size, reach, strict=True))
+    ifmap = np.random.default_rng(seed).standard_normal((2, height, width)).astype(np.float32)
+    node = Node(1, "pool", "avgpool", (0,), (1, 1, 1), kernel, geometry["stride"], pad, dilation, attributes={"count_pad": counts_pad})
+    expected = layer("avgpool").forward(node, [ifmap], {})
+    ofmap = np.full(expected.shape, np.nan, np.float32)
+    pool.window_means(ifmap, *kernel, *geometry["stride"], *dilation, *pad[:2], avgpool.counts(node, height, width), ofmap)
+    np.testing.assert_allclose(ofmap, expected, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,159 @@
+"""What waits before a DRAM channel: how an engine puts accesses in and gets their ends out, clock by clock.
+
+Accesses enter the controller in the order of their arrival, at most one a clock, after the controller's own work of that clock; one that
+finds no room holds up those behind it. Which controller stands behind is a number in the front: the full one, or the in-order recurrence.
+A channel that nobody waits for is left alone, and catches up when the next access arrives.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.kernels.compile import inlined, kernel
+from accelsim.kernels.dram import inorder, state
+from accelsim.kernels.dram.controller import admit, flush, step
+from accelsim.kernels.dram.state import NEVER, NONE, READ, WRITE, done_time, idle, next_event, room, take_done
+
+Int = NDArray[np.int64]
+
+FULL, IN_ORDER = 0, 1
+CONTROLLER, HEAD, COUNT, AFTER, OPEN, WAKE = range(6)
+"""Which controller; the ring of what waits; the first clock that is not yet done; accesses whose end is not yet known; the next clock."""
+RING = 8
+CLOCK, BURST, KIND, TAG = range(4)
+SIZE = 4
+
+
+@kernel
+def new_front(controller: int, capacity: int) -> Int:
+    """An empty front of a FULL or IN_ORDER channel, for at most so many accesses at once."""
+    f = np.zeros(RING + SIZE * capacity, np.int64)
+    f[CONTROLLER], f[HEAD], f[WAKE] = controller, RING, NEVER
+    return f
+
+
+@inlined
+def due(f: Int) -> int:
+    """The next clock at which something happens that somebody waits for; NEVER if nobody waits."""
+    return int(f[WAKE] if f[OPEN] > 0 else NEVER)
+
+
+@kernel
+def look(s: Int, f: Int) -> None:
+    """Find the next clock."""
+    time, head = NEVER, f[HEAD]
+    if f[CONTROLLER] == FULL:
+        time = next_event(s)
+        if f[COUNT] > 0 and room(s, f[head + KIND]):
+            time = min(time, f[head + CLOCK])
+    elif f[COUNT] > 0:
+        time = f[head + CLOCK]
+        if f[head + KIND] == WRITE:
+            time = max(time, inorder.write_room(s))
+    f[WAKE] = max(time, f[AFTER])
+
+
+@kernel
+def rest(s: Int, f: Int, clock: int) -> None:
+    """Come up to `clock`, at most: write what is being written, pass long times with nothing but refresh (the first closes all banks)."""
+    if f[CONTROLLER] == FULL:
+        while not idle(s) and max(next_event(s), f[AFTER]) < clock:
+            now = max(next_event(s), f[AFTER])
+            step(s, now)
+            if done_time(s) < NEVER:
+                take_done(s)
+            f[AFTER] = now + 1
+        if idle(s) and clock - s[state.REFRESH_DUE] > 2 * s[state.REFRESH_INTERVAL]:
+            now = max(f[AFTER], s[state.REFRESH_DUE])
+            step(s, now)
+            f[AFTER] = now + 1
+            more = max(0, (clock - s[state.REFRESH_DUE]) // s[state.REFRESH_INTERVAL] - 1)
+            s[state.REFRESH_DUE] += more * s[state.REFRESH_INTERVAL]
+            s[state.REFRESHES] += more
+    elif clock - s[inorder.REFRESH_DUE] > 2 * s[inorder.REFRESH_INTERVAL]:
+        inorder.refresh(s)
+        more = max(0, (clock - s[inorder.REFRESH_DUE]) // s[inorder.REFRESH_INTERVAL] - 1)
+        s[inorder.REFRESH_DUE] += more * s[inorder.REFRESH_INTERVAL]
+        s[inorder.REFRESHES] += more
+
+
+@kernel
+def arrive(s: Int, f: Int, clock: int, burst: int, kind: int, tag: int) -> None:
+    """An access arrives at `clock`, which is not yet done; the caller has seen that there is room in the ring."""
+    if f[OPEN] == 0:
+        rest(s, f, clock)
+    last = f[HEAD] + SIZE * f[COUNT]
+    if last >= f.size:
+        last -= f.size - RING
+    f[last + CLOCK], f[last + BURST], f[last + KIND], f[last + TAG] = clock, burst, kind, tag
+    f[COUNT] += 1
+    f[OPEN] += 1
+    if f[COUNT] == 1 or f[OPEN] == 1:
+        look(s, f)
+
+
+@inlined
+def leave(f: Int) -> None:
+    """Take the first access out of the ring."""
+    f[HEAD] = f[HEAD] + SIZE if f[HEAD] + SIZE < f.size else RING
+    f[COUNT] -= 1
+
+
+@kernel
+def tick(s: Int, f: Int) -> tuple[int, int, int]:
+    """Do all that happens at the clock that is due.
+
+    Returns the tag of a write that was taken, the tag of a read whose end is now known (NONE for none), and that end, in clocks.
+    """
+    now, head = f[WAKE], f[HEAD]
+    taken, read, end = NONE, NONE, 0
+    if f[CONTROLLER] == FULL:
+        if next_event(s) <= now:
+            step(s, now)
+        if f[COUNT] > 0 and f[head + CLOCK] <= now and room(s, f[head + KIND]):
+            admit(s, now, f[head + BURST], f[head + KIND], f[head + TAG])
+            if f[head + KIND] == WRITE:
+                taken = f[head + TAG]
+            leave(f)
+        if done_time(s) < NEVER:
+            time = done_time(s)
+            tag, kind, _ = take_done(s)
+            if kind == READ:
+                read, end = tag, time
+    else:
+        if f[head + KIND] == WRITE:
+            inorder.write(s, now, f[head + BURST])
+            taken = f[head + TAG]
+        else:
+            end = inorder.read(s, now, f[head + BURST])
+            read = f[head + TAG]
+        leave(f)
+    if taken != NONE:
+        f[OPEN] -= 1
+    if read != NONE:
+        f[OPEN] -= 1
+    f[AFTER] = now + 1
+    look(s, f)
+    return int(taken), int(read), int(end)
+
+
+@kernel
+def close(s: Int, f: Int, clock: int) -> None:
+    """Nothing comes after `clock`: write what is held."""
+    rest(s, f, clock)
+    if f[CONTROLLER] == IN_ORDER:
+        while s[inorder.REFRESH_DUE] < clock:
+            inorder.refresh(s)
+        inorder.flush(s, max(clock, f[AFTER]))
+        return
+    flushed = False
+    while not flushed or not idle(s):
+        now = max(next_event(s), f[AFTER])
+        if not flushed and now >= clock:
+            now, flushed = max(clock, f[AFTER]), True
+            flush(s, now)
+        step(s, now)
+        if done_time(s) < NEVER:
+            take_done(s)
+        f[AFTER] = now + 1

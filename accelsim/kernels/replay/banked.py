@@ -1,0 +1,274 @@
+"""The replay loop over a DRAM of banks, whose ends come out of order and are not known when a request is granted.
+
+Before a grant at an edge, the DRAM does all clocks before that edge, and reads whose data is there by then take their place on the way
+down. That is safe: what is granted later arrives later. It is enough: whatever ends by that edge follows from clocks before it. An end is
+booked as soon as it is known; it may let another channel present a request, so the edge is then chosen anew.
+
+Credits (requests, descriptors, reads in flight) are counted, so their rings of ends are in the order of the ends, not of the grants.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from accelsim.kernels.compile import inlined, kernel
+from accelsim.kernels.dram.front import arrive, due, tick
+from accelsim.kernels.dram.state import NEVER as NO_CLOCK
+from accelsim.kernels.replay.steps import (
+    count_drained,
+    count_stored,
+    end_transfer,
+    occupy,
+    open_descriptor,
+    pass_on,
+    round_up,
+    settle,
+)
+from accelsim.kernels.replay.tables import (
+    BLOCKED,
+    DOWN,
+    GRANTS,
+    NEVER,
+    NONE,
+    READ,
+    UNKNOWN,
+    UP,
+    Int,
+    Machine,
+    Rows,
+    State,
+)
+
+REQUEST = "transfer channel direction left when number job down_time"
+"""A request in flight: accesses still to end, and the latest end of those that have, ps; `number`: of its grant."""
+FLYING, READ_SLOT, READ_END_SLOT, WAITING_AT, WAITING, FREE = range(6)
+"""Requests whose end is not booked; ring of reads' ends: its oldest entry, and where the next end goes; ring of reads that wait for their
+data: head and count; free request records."""
+
+
+class Dram(NamedTuple):
+    """The DRAM beside the tables.
+
+    Units:   `clock`, `latency` ps (`latency`: of a read in the controller); `bursts` of an access of the DMA engine
+    Shapes:  `states`, `fronts` int64 [channels, ...]; `pieces` int64 [pieces, 3]: shift, mask and place of the bits of the channel number;
+             `requests` [in flight]; `free` int64 [in flight]: a stack of their numbers; `waiting` int64 [in flight + 1]: ring of reads in
+             the order of `when`, then grant; `left` int64 [transfers]: requests to end, and 1 until all are granted; `job_left` int64
+             [dma channels, outstanding descriptors]: likewise; `job_free`: stacks of those, their heights in column 0; `counters` int64 [6]
+    """
+
+    clock: int
+    latency: int
+    bursts: int
+    states: Int
+    fronts: Int
+    pieces: Int
+    requests: Rows
+    free: Int
+    waiting: Int
+    left: Int
+    job_left: Int
+    job_free: Int
+    counters: Int
+
+
+@inlined
+def following(slot: int, size: int) -> int:
+    """The next place in a ring."""
+    return slot + 1 if slot + 1 < size else 0
+
+
+@inlined
+def present_since(machine: Machine, state: State, dram: Dram, c: int) -> int:
+    """Since when channel `c` presents its next request; BLOCKED while that depends on an end not yet known."""
+    channel = state.channels[c]
+    time = max(channel.earliest, state.request_end[c, channel.request_slot])
+    if channel.fresh:
+        time = max(time, state.descriptor_end[c, channel.descriptor_slot])
+        if channel.chained and not machine.pipelined:
+            time = BLOCKED if dram.left[channel.transfer] > 1 else max(time, channel.ended + machine.setup)
+    return int(min(time, BLOCKED))
+
+
+@inlined
+def send(machine: Machine, state: State, dram: Dram, c: int, size: int, edge: int) -> None:
+    """Grant a request of channel `c`: up the link, and its bursts to their DRAM channels."""
+    channel, counters = state.channels[c], dram.counters
+    cost = state.sizes[channel.direction, size]
+    clock = round_up(occupy(state.parts[UP], edge, cost.up_time) + machine.latency_up, dram.clock) // dram.clock
+    counters[FREE] -= 1
+    r = dram.free[counters[FREE]]
+    request = dram.requests[r]
+    request.transfer, request.channel, request.direction, request.job = channel.transfer, c, channel.direction, channel.job
+    request.left, request.when, request.number, request.down_time = size * dram.bursts, 0, state.counters[GRANTS], cost.down_time
+    counters[FLYING] += 1
+    low = channel.cursor * dram.bursts
+    for burst in range(low, low + size * dram.bursts):
+        k = 0
+        for piece in range(dram.pieces.shape[0]):
+            k |= ((burst >> dram.pieces[piece, 0]) & dram.pieces[piece, 1]) << dram.pieces[piece, 2]
+        arrive(dram.states[k], dram.fronts[k], clock, burst, channel.direction, r)
+
+
+@inlined
+def wait_for_link(dram: Dram, r: int) -> None:
+    """The last data of read `r` will be there at `when`: give it its place among those that wait."""
+    counters, waiting, request = dram.counters, dram.waiting, dram.requests[r]
+    place = counters[WAITING_AT] + counters[WAITING]
+    counters[WAITING] += 1
+    while place > counters[WAITING_AT]:
+        before = dram.requests[waiting[(place - 1) % waiting.size]]
+        if before.when < request.when or (before.when == request.when and before.number < request.number):
+            break
+        waiting[place % waiting.size] = waiting[(place - 1) % waiting.size]
+        place -= 1
+    waiting[place % waiting.size] = r
+
+
+@inlined
+def book(machine: Machine, state: State, dram: Dram, r: int, end: int) -> None:
+    """Note that request `r` ends at `end`, and what follows."""
+    request, counters = dram.requests[r], dram.counters
+    c, x = request.channel, request.transfer
+    channel = state.channels[c]
+    state.request_end[c, channel.request_end_slot] = end
+    channel.request_end_slot = following(channel.request_end_slot, state.request_end.shape[1])
+    if request.direction == READ and state.read_end.size > 0:
+        state.read_end[counters[READ_END_SLOT]] = end
+        counters[READ_END_SLOT] = following(counters[READ_END_SLOT], state.read_end.size)
+    if channel.transfer == x:
+        channel.ended = end
+    dram.job_left[c, request.job] -= 1
+    if dram.job_left[c, request.job] == 0:
+        state.descriptor_end[c, channel.descriptor_end_slot] = end
+        channel.descriptor_end_slot = following(channel.descriptor_end_slot, state.descriptor_end.shape[1])
+        dram.job_free[c, 0] += 1
+        dram.job_free[c, dram.job_free[c, 0]] = request.job
+    dram.free[counters[FREE]] = r
+    counters[FREE] += 1
+    counters[FLYING] -= 1
+    dram.left[x] -= 1
+    if dram.left[x] == 0:
+        end_transfer(state, x, end)
+        settle(machine, state)
+    if BLOCKED <= channel.present < NEVER:
+        channel.present = present_since(machine, state, dram, c)
+
+
+@inlined
+def advance(machine: Machine, state: State, dram: Dram, until: int) -> bool:
+    """Let the DRAM work up to the edge at `until`, or to the first end that is booked on the way; whether there was one."""
+    counters = dram.counters
+    while True:
+        k, clock = NONE, NO_CLOCK
+        for channel in range(dram.fronts.shape[0]):
+            time = due(dram.fronts[channel])
+            if time < clock:
+                k, clock = channel, time
+        time = NEVER if k == NONE else clock * dram.clock
+        if counters[WAITING] > 0:
+            r = dram.waiting[counters[WAITING_AT]]
+            request = dram.requests[r]
+            if request.when <= time:
+                if request.when > until:
+                    return False
+                counters[WAITING_AT] = following(counters[WAITING_AT], dram.waiting.size)
+                counters[WAITING] -= 1
+                book(machine, state, dram, r, occupy(state.parts[DOWN], request.when, request.down_time) + machine.latency_down)
+                return True
+        if time >= until:
+            return False
+        taken, read, end = tick(dram.states[k], dram.fronts[k])
+        if read != NONE:
+            request = dram.requests[read]
+            request.left -= 1
+            request.when = max(request.when, end * dram.clock + dram.latency)
+            if request.left == 0:
+                wait_for_link(dram, read)
+        if taken != NONE:
+            request = dram.requests[taken]
+            request.left -= 1
+            if request.left == 0:
+                book(machine, state, dram, taken, (clock + 1) * dram.clock)
+                return True
+
+
+@inlined
+def choose(state: State, dram: Dram) -> int:
+    """The channel with the smallest key, as far as it is known, or NONE; its time goes into its register."""
+    c, since, limit = NONE, BLOCKED, 0
+    if state.read_end.size > 0:
+        limit = state.read_end[dram.counters[READ_SLOT]]
+    for k in range(state.channels.size):
+        channel = state.channels[k]
+        present = max(channel.present, limit) if channel.direction == READ else channel.present
+        # Channels are sorted by direction, then number: an equal key of a later one wins by its tile only.
+        tied = c != NONE and present == since and channel.direction == state.channels[c].direction
+        if present < since or (tied and channel.tile < state.channels[c].tile):
+            c, since = k, present
+    if c != NONE:
+        state.channels[c].since = since
+    return c
+
+
+@kernel
+def replay_banked(machine: Machine, state: State, dram: Dram) -> None:
+    """Replay the whole schedule; times that stay UNKNOWN belong to work that can never start.
+
+    Raises:  nothing; `admission.require_sound` has checked indices and sizes, `require_finished` looks for UNKNOWN afterwards
+    """
+    counters = dram.counters
+    count_stored(state.layers, state.counters)
+    count_drained(state.layers, state.counters)
+    settle(machine, state)
+    free = 0
+    while True:
+        c = choose(state, dram)
+        edge = NEVER if c == NONE else max(free, round_up(state.channels[c].since, machine.period))
+        if counters[FLYING] > 0 and advance(machine, state, dram, edge):
+            continue
+        if c == NONE:
+            break
+        channel = state.channels[c]
+        burst = machine.read_burst if channel.direction == READ else machine.write_burst
+        size = min(channel.stop - channel.cursor, burst, channel.fence - channel.cursor)
+        x = channel.transfer
+        transfer = state.transfers[x]
+        if channel.job == NONE:
+            channel.job = dram.job_free[c, dram.job_free[c, 0]]
+            dram.job_free[c, 0] -= 1
+            dram.job_left[c, channel.job] = 1
+        send(machine, state, dram, c, size, edge)
+        dram.job_left[c, channel.job] += 1
+        dram.left[x] += 1
+        if channel.direction == READ and state.read_end.size > 0:
+            state.read_end[counters[READ_SLOT]] = BLOCKED
+            counters[READ_SLOT] = following(counters[READ_SLOT], state.read_end.size)
+        if transfer.start == UNKNOWN:
+            transfer.start = edge
+        transfer.bytes_moved += size * machine.access
+        transfer.overhead_bytes += state.sizes[channel.direction, size].overhead
+        transfer.bursts += 1
+        channel.grant = edge
+        state.request_end[c, channel.request_slot] = BLOCKED
+        channel.request_slot = following(channel.request_slot, state.request_end.shape[1])
+        free = edge + machine.period
+        channel.earliest, channel.fresh = free, 0
+        state.counters[GRANTS] += 1
+        if pass_on(machine, state, channel, size):
+            dram.job_left[c, channel.job] -= 1
+            channel.job = NONE
+            state.descriptor_end[c, channel.descriptor_slot] = BLOCKED
+            channel.descriptor_slot = following(channel.descriptor_slot, state.descriptor_end.shape[1])
+            channel.descriptor += 1
+            if channel.descriptor == transfer.descriptor_high:
+                dram.left[x] -= 1
+                channel.present = NEVER
+                channel.issued = channel.grant
+                channel.position += 1
+                settle(machine, state)
+                continue
+            open_descriptor(machine, state.descriptors[channel.descriptor], channel)
+            channel.fresh = channel.chained = 1
+            if machine.pipelined:
+                channel.earliest = max(free, edge + machine.next_descriptor)
+        channel.present = present_since(machine, state, dram, c)
