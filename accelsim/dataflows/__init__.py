@@ -17,8 +17,13 @@ def names() -> tuple[str, ...]:
 
 
 @cache
-def load(name: str) -> Dataflow:
-    """Find a dataflow. Raises `ConfigError` for a name that has no module here."""
+def load(name: str, kernel: tuple[int, int] | None = None) -> Dataflow:
+    """Find a dataflow; one that depends on the shape of the kernel beyond its taps (it has `of_kernel`) as it is for that kernel.
+
+    Units:   `kernel` (R, S), elements
+    Raises:  `ConfigError` for a name that has no module here
+    """
     if name not in names():
         raise ConfigError(f"accelerator.pe_array.dataflow: unknown dataflow {name!r}\n    {choices(names(), name)}")
-    return cast(Dataflow, import_module(f"{__name__}.{name}"))
+    module = import_module(f"{__name__}.{name}")
+    return cast(Dataflow, module.of_kernel(kernel) if kernel is not None and hasattr(module, "of_kernel") else module)

@@ -9,7 +9,7 @@ import numpy as np
 
 from accelsim.hardware import Data
 from accelsim.schedule.geometry import Geometry, Int
-from accelsim.schedule.loops import Tiling, extents, fillings, trips, walk
+from accelsim.schedule.loops import FILTERS, Tiling, cut, fillings, filter_pieces, walk
 
 EVERYWHERE = -1
 """Position of a filter filling that serves all positions."""
@@ -36,7 +36,8 @@ class Plan:
     Shapes:  `at` int64 [5, tiles], coordinates in the order groups, filters, channels, rows, columns; `low`, `high`: for each of the
              five loops int64 [trips], elements; `rows`, `cols`: ifmap windows of the tile rows and columns, low and high int64 [trips];
              `position` int64 [filter fillings]: the position that a filter filling serves, or EVERYWHERE; `visit` int64 [ofmap fillings]:
-             how often the ofmap tile was in the buffer before
+             how often the ofmap tile was in the buffer before; `ofmap_filters`: filters of the ofmap tiles, low and high int64 [tiles]
+             (coordinates count what is loaded at a time, which may be less)
     `visits`: fillings of each ofmap tile; more than one means that partial sums are spilled.
     """
 
@@ -51,6 +52,7 @@ class Plan:
     ifmap: Fillings
     filter: Fillings
     ofmap: Fillings
+    ofmap_filters: tuple[Int, Int]
     position: Int
     visit: Int
     visits: int
@@ -66,8 +68,15 @@ class Plan:
     def channels(self, group: int, inner: int, axis: int) -> tuple[int, int]:
         """Map channels of a tile: ifmap channels (axis 2) or ofmap channels (axis 1) over all groups."""
         size = (0, self.layer.filters, self.layer.channels)[axis]
+        return self._in_map(group, size, *self.span(axis, inner))
+
+    def ofmap_channels(self, group: int, inner: int) -> tuple[int, int]:
+        """Map channels of an ofmap tile over all groups."""
+        low, high = self.ofmap_filters
+        return self._in_map(group, self.layer.filters, int(low[inner]), int(high[inner]))
+
+    def _in_map(self, group: int, size: int, low: int, high: int) -> tuple[int, int]:
         first, end = self.span(0, group)
-        low, high = self.span(axis, inner)
         return (first * size + low, first * size + high) if end - first == 1 else (first * size, end * size)
 
     def spill_pitch(self, access: int) -> int:
@@ -76,16 +85,18 @@ class Plan:
 
     def spill_bytes(self, access: int) -> int:
         """Bytes of all spilled partial sums of the layer."""
-        groups, filters, _, rows, cols = self.trips
-        return groups * filters * rows * cols * self.spill_pitch(access) if self.visits > 1 else 0
+        groups, _, _, rows, cols = self.trips
+        return groups * self.ofmap_filters[0].size * rows * cols * self.spill_pitch(access) if self.visits > 1 else 0
 
 
 @lru_cache(maxsize=256)
 def plan(layer: Geometry, tiling: Tiling, data: Data) -> Plan:
     """Lay out the tiles of a layer."""
-    counts = trips(layer, tiling)
-    low = tuple(np.arange(count, dtype=np.int64) * size for count, size in zip(counts, tiling.sizes(), strict=True))
-    high = tuple(np.minimum(start + size, whole) for start, size, whole in zip(low, tiling.sizes(), extents(layer), strict=True))
+    edges = [cut(layer, axis, size) for axis, size in enumerate(tiling.sizes())]
+    ofmap_filters = edges[FILTERS]
+    edges[FILTERS] = filter_pieces(layer, tiling)
+    low, high = tuple(start for start, _ in edges), tuple(end for _, end in edges)
+    counts = (low[0].size, low[1].size, low[2].size, low[3].size, low[4].size)
     rows, cols = layer.window(0, low[3], high[3]), layer.window(1, low[4], high[4])
     at = walk(layer, tiling)
     groups, filters, channels, row, col = at
@@ -94,12 +105,13 @@ def plan(layer: Geometry, tiling: Tiling, data: Data) -> Plan:
     inputs = length[0][groups] * length[2][channels] * height * width * (layer.operands * data.ifmap_bits)
     weights = length[0][groups] * length[1][filters] * length[2][channels] * (layer.taps * data.filter_bits)
     ofmap_bits = data.psum_bits if counts[2] > 1 else data.ifmap_bits
-    outputs = length[0][groups] * length[1][filters] * length[3][row] * length[4][col] * ofmap_bits
+    block, blocks = filters // tiling.pieces, ofmap_filters[0].size
+    outputs = length[0][groups] * (ofmap_filters[1] - ofmap_filters[0])[block] * length[3][row] * length[4][col] * ofmap_bits
     position = row * counts[4] + col
     filter_fillings = _fillings((groups * counts[1] + filters) * counts[2] + channels, weights)
-    of_ofmap = _fillings(((groups * counts[1] + filters) * counts[3] + row) * counts[4] + col, outputs)
+    of_ofmap = _fillings(((groups * blocks + block) * counts[3] + row) * counts[4] + col, outputs)
     first, last = filter_fillings.first, filter_fillings.last
-    visits = of_ofmap.key.size // (counts[0] * counts[1] * counts[3] * counts[4])
+    visits = of_ofmap.key.size // (counts[0] * blocks * counts[3] * counts[4])
     return Plan(
         layer=layer,
         tiling=tiling,
@@ -112,6 +124,7 @@ def plan(layer: Geometry, tiling: Tiling, data: Data) -> Plan:
         ifmap=_fillings(((groups * counts[2] + channels) * counts[3] + row) * counts[4] + col, inputs),
         filter=filter_fillings,
         ofmap=of_ofmap,
+        ofmap_filters=ofmap_filters,
         position=np.where(first == last, position[first], EVERYWHERE),
         visit=channels[of_ofmap.first] if visits > 1 else np.zeros_like(of_ofmap.key),
         visits=visits,

@@ -3,6 +3,7 @@
 Least dense DRAM traffic wins, counted in the whole accesses that it moves: a narrow tile whose rows each touch an access of their own costs
 what it moves, not what it wants. Then fewest array cycles; then least of what double buffering cannot hide (the first loads, the last
 store, and a fixed cost a tile); then the earlier order and the larger tiles. A scheme never changes the tiling.
+What the user fixes (`accelerator.tiling`) is kept, the rest is searched around it.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from accelsim.dataflows.base import Grain
 from accelsim.errors import ConfigError
 from accelsim.hardware import Accelerator, Data, PeArray, SplitBuffer, UnifiedBuffer
 from accelsim.schedule.geometry import Geometry, Int
-from accelsim.schedule.loops import ORDERS, Tiling, extents, repeats, trips
+from accelsim.schedule.loops import FILTERS, ROWS, Tiling, cut, extents, repeats, trips
+from accelsim.tilings import ORDERS, FixedTiling, by_tensor
 from accelsim.units import format_bytes
 
 TILE_COST = 1024
 """Bytes of traffic that a tile's fixed costs (DMA set-up, latency) are taken to be worth: about 64 cycles of 16 bytes."""
+FREE = FixedTiling()
+"""Nothing is fixed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,49 +60,67 @@ class _Candidates:
     """Tile sizes, one candidate each.
 
     Shapes:  `tile` int64 [5, n]: groups, filters, channels, height, width; `tile_bytes` int64 [3, n]: ifmap, filter and ofmap tile in the
-             buffer; `moved` int64 [3, n]: bytes that moving the whole ifmap (halo included), all filters and the ofmap once takes
+             buffer; `moved` int64 [3, n]: bytes that moving the whole ifmap (halo included), all filters and the ofmap once takes;
+             `at_once` int64 [n]: filters of a tile that are loaded at a time
     """
 
     tile: Int
     tile_bytes: Int
     moved: Int
+    at_once: Int
 
     def take(self, chosen: NDArray[Any]) -> _Candidates:
         """Those candidates only."""
-        return _Candidates(self.tile[:, chosen], self.tile_bytes[:, chosen], self.moved[:, chosen])
+        return _Candidates(self.tile[:, chosen], self.tile_bytes[:, chosen], self.moved[:, chosen], self.at_once[chosen])
+
+    @property
+    def pieces(self) -> Int:
+        """Loads that the filters of a tile take."""
+        return np.asarray(-(-self.tile[1] // self.at_once))
 
 
-def search(layer: Geometry, accelerator: Accelerator, name: str) -> Tiling:
+def search(layer: Geometry, accelerator: Accelerator, name: str, fixed: FixedTiling = FREE) -> Tiling:
     """Find the tiling of a layer; equal layers on equal machines are searched once.
 
-    Units:   `name`: the layer, as error messages call it
+    Units:   `name`: the layer, as error messages call it; `fixed`: what `fixed.fixed_tiling` says of it
     Raises:  `ConfigError` where the buffer cannot hold the smallest tile
     """
     machine = Machine.of(accelerator)
-    found = _search(layer, machine)
+    found = _search(layer, machine, fixed)
     if found is None:
-        raise ConfigError(*_too_small(layer, machine, name, accelerator.place))
+        raise ConfigError(*_too_small(layer, machine, name, accelerator.place, fixed))
     return found
 
 
 def dense_bits(layer: Geometry, data: Data, tiling: Tiling) -> tuple[int, int, int]:
     """Dense DRAM traffic that a tiling wants: ifmap, filter and ofmap (spilled partial sums both ways included). Units: bits."""
-    _, filters, channels, rows, cols = trips(layer, tiling)
+    _, _, channels, rows, cols = trips(layer, tiling)
+    filters = cut(layer, FILTERS, tiling.filters)[0].size
     of_ifmap, of_filter, of_ofmap = repeats(tiling.order, filters, channels, rows * cols, where=lambda test, yes, no: yes if test else no)
     swept = _Lines.of(layer, 0, tiling.height).count * _Lines.of(layer, 1, tiling.width).count
     outputs = layer.groups * layer.filters * layer.out_height * layer.out_width
     return (
         of_ifmap * swept * layer.operands * layer.groups * layer.channels * data.ifmap_bits,
-        of_filter * layer.weight_elements * data.filter_bits,
+        _filter_loads(layer, tiling, of_filter, rows * cols) * data.filter_bits,
         outputs * (data.ifmap_bits + (of_ofmap - 1) * 2 * data.psum_bits),
     )
 
 
+def _filter_loads(layer: Geometry, tiling: Tiling, once: int, positions: int) -> int:
+    """Weights loaded in all: those of tiles that take them piece by piece at every position, the others `once` each."""
+    if tiling.pieces == 1:
+        return once * layer.weight_elements
+    of_filter = layer.weight_elements // layer.filters
+    rest = (layer.filters - 1) % tiling.filters + 1
+    last = once if rest <= tiling.filters_at_once else positions
+    return of_filter * ((layer.filters - rest) * positions + rest * last)
+
+
 @lru_cache(maxsize=4096)
-def _search(layer: Geometry, machine: Machine) -> Tiling | None:
-    every = _candidates(layer, machine)
+def _search(layer: Geometry, machine: Machine, fixed: FixedTiling) -> Tiling | None:
+    every = _candidates(layer, machine, fixed)
     fits = _fits(every.tile_bytes, machine.buffer)
-    return _best(layer, machine, every.take(fits)) if fits.any() else None
+    return _best(layer, machine, every.take(fits), fixed) if fits.any() else None
 
 
 @cache
@@ -128,30 +150,48 @@ class _Lines:
     @lru_cache(maxsize=4096)
     def of(layer: Geometry, axis: int, size: int) -> _Lines:
         """Cut one axis (0 rows, 1 columns) of the output into tiles of `size`."""
-        extent = (layer.out_height, layer.out_width)[axis]
-        start = np.arange(0, extent, size, dtype=np.int64)
-        end = np.minimum(start + size, extent)
+        start, end = cut(layer, ROWS + axis, size)
         low, high = layer.window(axis, start, end)
         return _Lines(low, high, start, end, int((high - low).sum()), int((high - low).max()))
 
 
-def _candidates(layer: Geometry, machine: Machine) -> _Candidates:
+def _candidates(layer: Geometry, machine: Machine, fixed: FixedTiling = FREE) -> _Candidates:
     """All tile sizes worth trying, whether they fit or not."""
-    grain = dataflows.load(machine.array.dataflow).grain(machine.array, layer.taps) if layer.weights else Grain()
-    heights = _sizes(layer.out_height, grain.height)
-    widths = _sizes(layer.out_width, grain.width, coarse=grain.width == 1)
-    within = [(1, k, c) for k, c in product(_sizes(layer.filters, grain.filters), _sizes(layer.channels, grain.channels))]
-    across = [(groups, layer.filters, layer.channels) for groups in _sizes(layer.groups, 1) if groups > 1]
+    flow = dataflows.load(machine.array.dataflow, layer.kernel)
+    grain = flow.grain(machine.array, layer.taps) if layer.weights else Grain()
+    heights = _heights(layer, grain.height, fixed)
+    widths = _one(fixed.columns) or _sizes(layer.out_width, grain.width, coarse=grain.width == 1)
+    of_filters = _one(fixed.filters) or _sizes(layer.filters, grain.filters)
+    of_channels = _one(fixed.channels) or _sizes(layer.channels, grain.channels)
+    within = [(1, k, c) for k, c in product(of_filters, of_channels)] if fixed.groups in (None, 1) else []
+    whole = (layer.filters, layer.channels)
+    many = [groups for groups in _one(fixed.groups) or _sizes(layer.groups, 1) if groups > 1]
+    across = [(groups, *whole) for groups in many if whole[0] in of_filters and whole[1] in of_channels]
     inner = np.array(within + across, dtype=np.int64).T
     outer = np.array(list(product(heights, widths)), dtype=np.int64).T
     maps = np.array([_map_bytes(layer, machine, height, width) for height, width in outer.T.tolist()], dtype=np.int64).T
-    size = 1 if machine.filter_layout == "ckrs" else 2
-    by_size = {cut: _filter_bytes(layer, machine, cut) for cut in {sizes[size] for sizes in within + across}}
-    filters = np.array([by_size[sizes[size]] for sizes in within + across], dtype=np.int64)
+    at_once = np.minimum(inner[1], fixed.filters_at_once or layer.filters)
+    cuts = (at_once if machine.filter_layout == "ckrs" else inner[2]).tolist()
+    by_size = {size: _filter_bytes(layer, machine, size) for size in set(cuts)}
+    filters = np.array([by_size[size] for size in cuts], dtype=np.int64)
     one, other = (grid.ravel() for grid in np.indices((inner.shape[1], outer.shape[1])))
     tile = np.concatenate([inner[:, one], outer[:, other]])
     window, ifmap, ofmap = maps[:, other]
-    return _Candidates(tile, _tile_bytes(layer, machine.data, tile, window), np.stack([ifmap, filters[one], ofmap]))
+    tile_bytes = _tile_bytes(layer, machine.data, tile, window, at_once[one])
+    return _Candidates(tile, tile_bytes, np.stack([ifmap, filters[one], ofmap]), at_once[one])
+
+
+def _heights(layer: Geometry, grain: int, fixed: FixedTiling) -> tuple[int, ...]:
+    """Heights of tiles: rows of one image, or whole images."""
+    one = layer.out_height // layer.images
+    if fixed.rows is not None:
+        return (fixed.rows,)
+    whole = tuple(many * one for many in _one(fixed.images) or _sizes(layer.images, 1))
+    return whole if (fixed.images or 1) > 1 else tuple(sorted({*_sizes(one, grain), *whole}))
+
+
+def _one(size: int | None) -> tuple[int, ...]:
+    return () if size is None else (size,)
 
 
 def _map_bytes(layer: Geometry, machine: Machine, height: int, width: int) -> tuple[int, int, int]:
@@ -185,17 +225,17 @@ def _filter_bytes(layer: Geometry, machine: Machine, size: int) -> int:
     return layer.groups * outer * row
 
 
-def _tile_bytes(layer: Geometry, data: Data, tile: Int, window: Int) -> Int:
+def _tile_bytes(layer: Geometry, data: Data, tile: Int, window: Int, at_once: Int) -> Int:
     """Bytes of the ifmap, filter and ofmap tile in the buffer. Shapes: int64 [3, n]. Units: `window`: elements of one map."""
     groups, filters, channels, height, width = tile
     ifmap = layer.operands * groups * channels * window * data.ifmap_bits
-    weights = groups * filters * channels * (layer.taps * data.filter_bits if layer.weights else 0)
+    weights = groups * at_once * channels * (layer.taps * data.filter_bits if layer.weights else 0)
     ofmap = groups * filters * height * width * np.where(channels < layer.channels, data.psum_bits, data.ifmap_bits)
     return -(-np.stack([ifmap, weights, ofmap]) // 8)
 
 
 def _fits(tile_bytes: Int, buffer: UnifiedBuffer | SplitBuffer) -> NDArray[np.bool_]:
-    needed = tile_bytes * buffer.slots
+    needed = tile_bytes * np.array(by_tensor(buffer.slots), dtype=np.int64)[:, None]
     if isinstance(buffer, UnifiedBuffer):
         return np.asarray(needed.sum(axis=0) <= buffer.size)
     return np.asarray((needed <= np.array([[buffer.ifmap], [buffer.filter], [buffer.ofmap]], dtype=np.int64)).all(axis=0))
@@ -205,69 +245,93 @@ def _traffic(layer: Geometry, data: Data, candidates: _Candidates, order: str) -
     """Dense DRAM bytes that each candidate moves under one loop order; spilled sums lie tile by tile, so they move what they want."""
     _, filters, channels, rows, cols = _trips(layer, candidates.tile)
     of_ifmap, of_filter, of_ofmap = repeats(order, filters, channels, rows * cols)
+    of_filter = np.where(candidates.pieces > 1, rows * cols, of_filter)
     sums = layer.groups * layer.filters * layer.out_height * layer.out_width * data.psum_bits // 8
     ifmap, weights, ofmap = candidates.moved
     return np.asarray(of_ifmap * ifmap + of_filter * weights + ofmap + (of_ofmap - 1) * (2 * sums))
 
 
 def _trips(layer: Geometry, tile: Int) -> Int:
-    return -(-np.array(extents(layer), dtype=np.int64)[:, None] // tile)
+    """Trips of the five loops of each candidate; rows are cut image by image."""
+    found = -(-np.array(extents(layer), dtype=np.int64)[:, None] // tile)
+    one = layer.out_height // layer.images
+    found[ROWS] = np.where(tile[ROWS] < one, layer.images * -(-one // tile[ROWS]), -(-layer.images // np.maximum(tile[ROWS] // one, 1)))
+    return np.asarray(found)
 
 
-def _best(layer: Geometry, machine: Machine, candidates: _Candidates) -> Tiling:
+def _best(layer: Geometry, machine: Machine, candidates: _Candidates, fixed: FixedTiling) -> Tiling:
     orders = ORDERS if layer.weights else ORDERS[:1]
+    orders = orders if fixed.order is None else (fixed.order,)
     traffic = np.stack([_traffic(layer, machine.data, candidates, order) for order in orders])
     order, chosen = np.nonzero(traffic == traffic.min())
     candidates = candidates.take(chosen)
-    cycles = _cycles(layer, machine.array, candidates.tile)
+    cycles = _cycles(layer, machine.array, candidates)
     fewest = cycles == cycles.min()
     order, candidates = order[fewest], candidates.take(fewest)
-    exposed = TILE_COST * _trips(layer, candidates.tile).prod(axis=0)
-    if machine.buffer.slots > 1:
-        exposed = exposed + candidates.tile_bytes.sum(axis=0)
+    overlapped = np.array([slots > 1 for slots in by_tensor(machine.buffer.slots)])
+    exposed = TILE_COST * _trips(layer, candidates.tile).prod(axis=0) * candidates.pieces + candidates.tile_bytes[overlapped].sum(axis=0)
     # The last key of lexsort counts most.
     winner = np.lexsort((*-candidates.tile[::-1], order, exposed))[0]
     groups, filters, channels, height, width = candidates.tile[:, winner].tolist()
-    return Tiling(groups, filters, channels, height, width, orders[int(order[winner])])
+    at_once = int(candidates.at_once[winner]) if candidates.pieces[winner] > 1 else 0
+    return Tiling(groups, filters, channels, height, width, orders[int(order[winner])], at_once)
 
 
-def _cycles(layer: Geometry, array: PeArray, tile: Int) -> Int:
-    """Array cycles of the dense layer: whole tiles and ragged last ones of each loop, counted apart."""
-    flow = dataflows.load(array.dataflow)
-    many_tiles = _trips(layer, tile)
+def _cycles(layer: Geometry, array: PeArray, candidates: _Candidates) -> Int:
+    """Array cycles of the dense layer: whole tiles and ragged last ones of each loop, counted apart (filters cut by what is loaded)."""
+    flow = dataflows.load(array.dataflow, layer.kernel)
+    tile = candidates.tile.copy()
     if not layer.weights:
         groups, _, _, height, width = tile
-        return np.asarray(many_tiles.prod(axis=0) * -(-groups * height * width // flow.lanes(array)) * layer.passes)
+        return np.asarray(_trips(layer, tile).prod(axis=0) * -(-groups * height * width // flow.lanes(array)) * layer.passes)
+    tile[1] = candidates.at_once
+    many_tiles = _trips(layer, tile)
     last = np.array(extents(layer), dtype=np.int64)[:, None] - (many_tiles - 1) * tile
+    last_tiles = np.ones_like(last)
+    # Where a tile holds some rows of an image, every image has a last tile.
+    one = layer.out_height // layer.images
+    some = tile[ROWS] < one
+    last_tiles[ROWS] = np.where(some, layer.images, 1)
+    last[ROWS] = np.where(some, (one - 1) % tile[ROWS] + 1, last[ROWS])
     total = np.zeros(tile.shape[1], dtype=np.int64)
     for ragged in product((False, True), repeat=len(tile)):
         sizes = [last[axis] if end else tile[axis] for axis, end in enumerate(ragged)]
-        many = [np.ones_like(total) if end else many_tiles[axis] - 1 for axis, end in enumerate(ragged)]
+        many = [last_tiles[axis] if end else many_tiles[axis] - last_tiles[axis] for axis, end in enumerate(ragged)]
         total += np.prod(many, axis=0) * flow.dense_cycles(sizes[0], sizes[1], sizes[2], layer.taps, sizes[3], sizes[4], array)
     return total
 
 
-def _too_small(layer: Geometry, machine: Machine, name: str, place: Callable[[str], str]) -> list[str]:
+def _too_small(layer: Geometry, machine: Machine, name: str, place: Callable[[str], str], fixed: FixedTiling) -> list[str]:
     """Say what the smallest tile needs and how large the buffer must be."""
-    tiles = _candidates(layer, machine).tile_bytes
-    smallest = tiles[:, tiles.sum(axis=0).argmin()].tolist()
+    tiles = _candidates(layer, machine, fixed).tile_bytes
     buffer, tensors = machine.buffer, ("ifmap", "filter", "ofmap")
-    slots = f"{buffer.slots} slot" + "s" * (buffer.slots > 1)
+    slots = by_tensor(buffer.slots)
+    needed = tiles * np.array(slots, dtype=np.int64)[:, None]
+    smallest = tiles[:, needed.sum(axis=0).argmin()].tolist()
     parts = ", ".join(f"{tensor} {size:,}" for tensor, size in zip(tensors, smallest, strict=True))
+    in_slots = [size * many for size, many in zip(smallest, slots, strict=True)]
     rooms = (
-        {"size": (f"one tile needs {sum(smallest):,} bytes ({parts})", sum(smallest), buffer.size)}
+        {"size": (f"one tile needs {sum(smallest):,} bytes ({parts})", _slots_text(slots), sum(in_slots), buffer.size)}
         if isinstance(buffer, UnifiedBuffer)
         else {
-            tensor: (f"one {tensor} tile needs {size:,} bytes", size, getattr(buffer, tensor))
-            for tensor, size in zip(tensors, smallest, strict=True)
+            tensor: (f"one {tensor} tile needs {size:,} bytes", _slots_text((many,)), size * many, getattr(buffer, tensor))
+            for tensor, size, many in zip(tensors, smallest, slots, strict=True)
         }
     )
+    smaller = f"the fixed tile ({place('tiling')})" if fixed != FREE else "pe_array"
     return [
-        f"{name}: {what}, in {slots} {size * buffer.slots:,}; buffer.{key} is {room:,} ({place(f'buffer.{key}')})\n"
-        f"    enlarge buffer.{key} to {_whole_kib(size * buffer.slots)}, or make pe_array or buffer.slots smaller"
-        for key, (what, size, room) in rooms.items()
-        if size * buffer.slots > room
+        f"{name}: {what}, in {many} {size:,}; buffer.{key} is {room:,} ({place(f'buffer.{key}')})\n"
+        f"    enlarge buffer.{key} to {_whole_kib(size)}, or make {smaller} or buffer.slots smaller"
+        for key, (what, many, size, room) in rooms.items()
+        if size > room
     ]
+
+
+def _slots_text(slots: tuple[int, ...]) -> str:
+    """`2 slots`, or `1, 2 and 1 slots` of ifmap, filter and ofmap."""
+    if len(set(slots)) == 1:
+        return f"{slots[0]} slot" + "s" * (slots[0] > 1)
+    return f"{', '.join(map(str, slots[:-1]))} and {slots[-1]} slots"
 
 
 def _whole_kib(size: int) -> str:
