@@ -8,18 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import lcm
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import ModelError
 from accelsim.graph import Node, Shape
+from accelsim.layers.slice import picks
 
 Int = NDArray[np.int64]
 
-COSTED_KINDS = ("conv", "fc", "maxpool", "avgpool", "add", "upsample", "crop", "softmax")
+COSTED_KINDS = (
+    *("conv", "fc", "scale", "maxpool", "avgpool", "add", "sub", "mul", "activation", "lrn", "softmax"),
+    *("upsample", "resize", "crop", "pad"),
+)
+MOVING_KINDS = ("slice", "permute", "concat")
+"""Kinds that cost something only where more than whole channels move (see `views`)."""
 SOFTMAX_PASSES = 3
 """Over each element: find the maximum; exponentiate and add up; divide."""
+LRN_PASSES = 3
+"""Over each element, beside one for each square that is added: square; raise to a power; divide."""
+RESIZE_TAPS = {"nearest": 1, "linear": 2, "cubic": 4}
+"""Rows, and columns, that an element is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,7 @@ class Geometry:
     Units:   elements. `filters`, `channels`: of one group. `pad`: top and left (negative where the map is cropped). `scale`: repetitions
              of each ifmap element down and across (upsampling). `operands`: maps read element by element. `passes`: operations for each
              output of a layer without weights.
+    `images`: maps of a batch hold so many images one below the other, all of one height (see `batch`); no window crosses into another.
     """
 
     groups: int
@@ -46,6 +58,7 @@ class Geometry:
     operands: int = 1
     passes: int = 1
     weights: bool = True
+    images: int = 1
 
     @property
     def taps(self) -> int:
@@ -66,26 +79,32 @@ class Geometry:
         """Ifmap rows (axis 0) or columns (axis 1) that outputs low..high (exclusive) read; padding is not in the map.
 
         Shapes:  int64 arrays of equal shape, in and out; each window holds one line at least
+        Outputs of several images have one window, from the first line of the first image to the last line of the last.
         """
-        size = (self.height, self.width)[axis]
+        images = self.images if axis == 0 else 1
+        size, outputs = (self.height, self.width)[axis] // images, (self.out_height, self.out_width)[axis] // images
         reach = (self.kernel[axis] - 1) * self.dilation[axis] + 1
-        first = (low * self.stride[axis] - self.pad[axis]) // self.scale
-        end = -(-((high - 1) * self.stride[axis] - self.pad[axis] + reach) // self.scale)
-        first = np.clip(first, 0, size - 1)
-        return first, np.maximum(np.minimum(end, size), first + 1)
+        image, last = low // outputs, (high - 1) // outputs
+        first = ((low - image * outputs) * self.stride[axis] - self.pad[axis]) // self.scale
+        end = -(-((high - 1 - last * outputs) * self.stride[axis] - self.pad[axis] + reach) // self.scale)
+        first = image * size + np.clip(first, 0, size - 1)
+        return first, np.maximum(last * size + np.clip(end, 1, size), first + 1)
 
 
 def geometry(node: Node, inputs: Sequence[Shape]) -> Geometry:
     """The loop nest of `node` over maps of these shapes. Raises `ModelError` for a kind that has none."""
     channels, height, width = inputs[0]
     out_channels, out_height, out_width = node.shape
+    many = node.images
     if node.kind == "fc":
-        return Geometry(1, out_channels, channels, height, width, 1, 1, kernel=(height, width))
-    if node.kind == "conv":
+        return Geometry(1, out_channels, channels, height, width, many, 1, (height // many, width), (height // many, 1), images=many)
+    if node.kind in ("conv", "scale"):
+        # a scale is a depthwise convolution of 1x1
+        groups = channels if node.kind == "scale" else node.groups
         return Geometry(
-            groups=node.groups,
-            filters=out_channels // node.groups,
-            channels=channels // node.groups,
+            groups=groups,
+            filters=out_channels // groups,
+            channels=channels // groups,
             height=height,
             width=width,
             out_height=out_height,
@@ -94,21 +113,39 @@ def geometry(node: Node, inputs: Sequence[Shape]) -> Geometry:
             stride=node.stride,
             dilation=node.dilation,
             pad=node.pad[:2],
+            images=many,
         )
-    if node.kind not in COSTED_KINDS:
+    if node.kind not in (*COSTED_KINDS, *MOVING_KINDS):
         raise ModelError(f"{node.name}: kind {node.kind!r} cannot be scheduled\n    allowed: {', '.join(COSTED_KINDS)}")
     kernel, stride, pad, dilation, scale, passes = (1, 1), (1, 1), (0, 0), (1, 1), 1, 1
-    if node.kind == "avgpool":
-        kernel, passes = (height, width), height * width
-    elif node.kind == "maxpool":
+    if node.kind in ("maxpool", "avgpool"):
         kernel, stride, pad, dilation = node.kernel, node.stride, node.pad[:2], node.dilation
         passes = kernel[0] * kernel[1]
+    elif node.kind in ("sub", "mul", "permute", "concat"):
+        # maps of length 1 along an axis are repeated; what is walked is the map that they make
+        height, width, passes = out_height, out_width, len(inputs) - 1
     elif node.kind == "add":
         passes = len(inputs) - 1
     elif node.kind == "upsample":
         scale = out_height // height
+    elif node.kind == "resize":
+        taps = RESIZE_TAPS[str(node.attributes.get("mode", "nearest"))]
+        # in units of which both the old and the new lines are whole numbers
+        scale = lcm(out_height, out_width)
+        stride = (height * scale // out_height, width * scale // out_width)
+        near = taps // 2 * scale
+        # the lines that an output stands for, and its neighbours on both sides
+        kernel, dilation, passes = (2, 2), (stride[0] + 2 * near - 1, stride[1] + 2 * near - 1), taps * taps
+        pad = (near, near)
+    elif node.kind == "lrn":
+        passes = int(node.attributes.get("size", 5)) + LRN_PASSES
+    elif node.kind == "slice":
+        down, along = picks(node, 1), picks(node, 2)
+        stride, pad = (abs(down.step), abs(along.step)), (-min(down), -min(along))
+    elif node.kind == "pad":
+        pad = node.pad[:2]
     elif node.kind == "crop":
-        pad = ((out_height - height) // 2, (out_width - width) // 2)
+        pad = ((out_height - height) // many // 2, (out_width - width) // 2)
     elif node.kind == "softmax":
         passes = SOFTMAX_PASSES
     return Geometry(
@@ -124,7 +161,9 @@ def geometry(node: Node, inputs: Sequence[Shape]) -> Geometry:
         dilation=dilation,
         pad=pad,
         scale=scale,
-        operands=len(inputs),
+        # an operand finer than what is walked (Darknet's shortcuts) takes the room of several
+        operands=sum(-(-shape[1] * shape[2] // (height * width)) for shape in inputs),
         passes=passes,
         weights=False,
+        images=many,
     )

@@ -1,8 +1,10 @@
 """Where tensors lie in DRAM, and which jobs move a piece of one.
 
-Every stored map and every filter has a region of its own, which starts at a page. Maps lie channel by channel, row by row; each row starts
-on a byte. Filters lie filter by filter (`kcrs`) or ifmap channel by ifmap channel (`ckrs`); each of those starts on a byte.
-Spilled partial sums lie tile by tile, contiguous, in a region that all layers share.
+Every stored map and every filter has a region of its own, which starts at a page. Maps lie channel by channel, row by row, each row from a
+byte on, unless their scheme puts fetch units elsewhere: such a unit is read whole by each tile that needs some of it, and written by the
+tile that completes it. What a reader wants of it is its share; the rest is moved in vain, like the rest of a burst. Filters lie filter by
+filter (`kcrs`) or ifmap channel by ifmap channel (`ckrs`); each of those starts on a byte. Spilled partial sums lie tile by tile,
+contiguous, in a region that all layers share.
 """
 
 from __future__ import annotations
@@ -60,8 +62,15 @@ class MapRegion:
         """Distance of the starts of two channels."""
         return self.shape[1] * self.row_bytes
 
+    @property
+    def size(self) -> int:
+        """Bytes of the map's room."""
+        return self.shape[0] * self.plane_bytes if self.encoded.offsets is None else self.encoded.extent
+
     def piece(self, channels: Span, rows: Span, cols: Span, rules: Rules) -> Piece:
-        """What moves a block of the map: its live units, as far as they lie in the block."""
+        """What reads a block of the map, or writes it in the raster: its live units, as far as they lie in the block."""
+        if self.encoded.offsets is not None:
+            return self._units(self.encoded.offsets, (channels, rows, cols), rules)
         low, high = cols[0] * self.bits // 8, -(-cols[1] * self.bits // 8)
         count, width = rows[1] - rows[0], high - low
         start = self.address + rows[0] * self.row_bytes + low
@@ -71,6 +80,48 @@ class MapRegion:
             jobs = plane_jobs(start, self.plane_bytes, live, count, width, self.row_bytes, rules)
             return jobs, live.size * count * width, dense
         return self._parts(channels, rows, cols, rules, dense)
+
+    def store(self, channels: Span, rows: Span, cols: Span, rules: Rules) -> Piece:
+        """What writes a block of the map: of units that do not lie in the raster those of which it holds the last element.
+
+        Tiles of the same channels run in order of rows and columns, so then the others have been computed.
+        """
+        if self.encoded.offsets is None:
+            return self.piece(channels, rows, cols, rules)
+        spans = (channels, rows, cols)
+        done = tuple(
+            slice(low // size, -(-extent // size) if high == extent else high // size)
+            for (low, high), size, extent in zip(spans, self._unit, self.shape, strict=True)
+        )
+        sizes = self.encoded.unit_bytes[done]
+        return self._stored(sizes, self.encoded.offsets[done], rules), int(sizes.sum()), self._dense(spans)
+
+    @property
+    def _unit(self) -> tuple[int, int, int]:
+        return self.encoded.unit_channels, self.encoded.unit_height, self.encoded.unit_width
+
+    def _dense(self, spans: tuple[Span, Span, Span]) -> int:
+        channels, rows, cols = (high - low for low, high in spans)
+        return channels * rows * (cols * self.bits // 8)
+
+    def _stored(self, sizes: Int, offsets: Int, rules: Rules) -> Int:
+        """Whole units, near ones joined."""
+        live = sizes > 0
+        starts = self.address + offsets[live]
+        return join(starts, starts + sizes[live], rules)
+
+    def _units(self, offsets: Int, spans: tuple[Span, Span, Span], rules: Rules) -> Piece:
+        """Whole units that a block touches; of each is wanted as much as the block's share of its elements."""
+        touched, shares = [], []
+        for (low, high), size, extent in zip(spans, self._unit, self.shape, strict=True):
+            units = np.arange(low // size, -(-high // size), dtype=np.int64)
+            first, end = units * size, np.minimum((units + 1) * size, extent)
+            touched.append(slice(int(units[0]), int(units[-1]) + 1))
+            shares.append((np.minimum(end, high) - np.maximum(first, low), end - first))
+        sizes = self.encoded.unit_bytes[tuple(touched)]
+        part, whole = (np.multiply.outer(np.multiply.outer(c, y), x) for c, y, x in zip(*shares, strict=True))
+        wanted = int((-(-sizes * part // whole)).sum())
+        return self._stored(sizes, offsets[tuple(touched)], rules), wanted, self._dense(spans)
 
     def _parts(self, channels: Span, rows: Span, cols: Span, rules: Rules, dense: int) -> Piece:
         units, tall, wide = self.encoded.unit_bytes, self.encoded.unit_height, self.encoded.unit_width
@@ -164,12 +215,14 @@ class Segment:
 
 
 def live_windows(encoded: EncodedMap, first: int, count: int, rows: tuple[Int, Int], cols: tuple[Int, Int]) -> NDArray[np.bool_]:
-    """Which windows touch a live unit.
+    """Which windows need the array: those that touch a live unit, or all where the scheme skips no work.
 
     Shapes:  `rows`, `cols`: low and high (exclusive) of p and q windows -> bool [count, p, q]
     """
-    units = encoded.unit_bytes[first : first + count] > 0
     shape = (count, rows[0].size, cols[0].size)
+    if not encoded.saves.macs:
+        return np.broadcast_to(np.True_, shape)
+    units = encoded.unit_bytes[first : first + count] > 0
     if units.shape[1:] == (1, 1):
         return np.broadcast_to(units, shape)
     if units.all():

@@ -13,7 +13,7 @@ import numpy as np
 
 from accelsim.schedule.memory import FilterRegion, MapRegion, Piece, Span
 from accelsim.schedule.plan import EVERYWHERE, Plan
-from accelsim.schedule.runs import Bool, Int, Rules, lines
+from accelsim.schedule.runs import NO_JOBS, Bool, Int, Rules, lines
 from accelsim.schedule.work import Source, scaled
 
 LOW, HIGH, WANTED, DENSE = range(4)
@@ -36,7 +36,7 @@ class Pool:
 
     def keep(self, pieces: Sequence[Piece]) -> tuple[int, int, int, int]:
         """Append the jobs of one transfer. Returns its row of a table of pieces."""
-        jobs = pieces[0][0] if len(pieces) == 1 else np.concatenate([jobs for jobs, _, _ in pieces])
+        jobs = pieces[0][0] if len(pieces) == 1 else np.concatenate([NO_JOBS, *(jobs for jobs, _, _ in pieces)])
         return (*self.add(jobs), sum(wanted for _, wanted, _ in pieces), sum(dense for _, _, dense in pieces))
 
 
@@ -96,12 +96,12 @@ class Pieces:
     def ofmap(self, region: MapRegion) -> Int:
         """What each finished ofmap tile stores. Shape: int64 [ofmap tiles, 4]."""
         plan = self.plan
-        groups, filters, _, rows, cols = plan.trips
+        groups, _, _, rows, cols = plan.trips
         table = []
-        for group, k in product(range(groups), range(filters)):
-            channels = plan.channels(group, k, 1)
+        for group, k in product(range(groups), range(plan.ofmap_filters[0].size)):
+            channels = plan.ofmap_channels(group, k)
             for y, x in product(range(rows), range(cols)):
-                table.append(self.pool.keep([region.piece(channels, plan.span(3, y), plan.span(4, x), self.rules)]))
+                table.append(self.pool.keep([region.store(channels, plan.span(3, y), plan.span(4, x), self.rules)]))
         return np.array(table, dtype=np.int64)
 
     def sums(self, address: int) -> Int:

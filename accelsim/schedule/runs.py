@@ -33,9 +33,10 @@ class Rules:
 
     def closed(self, start: int, row_bytes: int, pitch: int) -> bool:
         """Whether rows at a pitch are moved as one run, gaps included."""
-        if pitch % self.access == 0:
-            return bool(self.near(np.int64(start + row_bytes), np.int64(start + pitch)))  # type: ignore[arg-type]
-        return pitch - row_bytes < max(self.min_skip, self.access)
+        gap = pitch - row_bytes
+        if pitch % self.access == 0:  # what `near` says, without the cost of arrays
+            return bool(gap < self.min_skip or (start + pitch) // self.access <= -(-(start + row_bytes) // self.access))
+        return gap < max(self.min_skip, self.access)
 
     def small(self, size: int) -> bool:
         """Whether runs on both sides of a piece can be near each other."""
@@ -59,13 +60,30 @@ def join(starts: Int, ends: Int, rules: Rules) -> Int:
 
 
 def plane_jobs(start: int, pitch: int, planes: Int, rows: int, row_bytes: int, row_pitch: int, rules: Rules) -> Int:
-    """Jobs for the same piece of several planes.
+    """Jobs for the same piece of several planes; neighbours, the common case, are one job that needs no arithmetic on arrays.
 
     Shapes:  `planes` int64 [n], numbers of planes, ascending
     Units:   bytes; `start`: address of the piece in plane 0, of `rows` rows
     """
     if not planes.size:
         return NO_JOBS
+    first, count = int(planes[0]), planes.size
+    if int(planes[-1]) - first + 1 != count:
+        return scattered_jobs(start, pitch, planes, rows, row_bytes, row_pitch, rules)
+    if rows > 1 and rules.closed(start, row_bytes, row_pitch):
+        row_bytes, rows = (rows - 1) * row_pitch + row_bytes, 1
+    address = start + first * pitch
+    if rows > 1:
+        job = (address, row_bytes, rows, row_pitch, count, pitch)
+    elif rules.closed(start, row_bytes, pitch):
+        job = (address, (count - 1) * pitch + row_bytes, 1, 0, 1, 0)
+    else:
+        job = (address, row_bytes, count, pitch, 1, 0)
+    return split(np.array([job], dtype=np.int64), rules.dims)
+
+
+def scattered_jobs(start: int, pitch: int, planes: Int, rows: int, row_bytes: int, row_pitch: int, rules: Rules) -> Int:
+    """What `plane_jobs` gives, for any planes, at least one: a job, or several joined, for each range of neighbours."""
     if rows > 1 and rules.closed(start, row_bytes, row_pitch):
         row_bytes, rows = (rows - 1) * row_pitch + row_bytes, 1
     if rows == 1 and rules.closed(start, row_bytes, pitch):

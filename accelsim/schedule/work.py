@@ -44,7 +44,8 @@ class Parts:
 class Work:
     """The live work of a layer.
 
-    Shapes:  `busy`, `fill`, `macs` int64 [tiles]; `live` bool [C, rows, columns]: ifmap channels that a tile at that position needs
+    Shapes:  `busy`, `fill`, `macs` int64 [tiles]; `live` bool [C, rows, columns]: ifmap channels whose weights a tile at that position
+             needs
     """
 
     busy: Int
@@ -53,26 +54,37 @@ class Work:
     live: Bool
 
 
-def measure(plan: Plan, sources: Sequence[Source], regions: dict[int, MapRegion], array: PeArray) -> Work:
-    """Count live channels and turn them into cycles and multiply-accumulates."""
-    flow, tiling, layer = dataflows.load(array.dataflow), plan.tiling, plan.layer
+def measure(plan: Plan, sources: Sequence[Source], regions: dict[int, MapRegion], array: PeArray, computed: Bool | None = None) -> Work:
+    """Count live channels and turn them into cycles and multiply-accumulates.
+
+    Shapes:  `computed` bool [Ho, Wo]: positions of the ofmap that are computed, None for all. The array gathers them, so that the cycles of
+             a tile shrink by the share of the others, rounded up; pooling and the like compute all positions.
+    """
+    tiling, layer = plan.tiling, plan.layer
+    flow = dataflows.load(array.dataflow, layer.kernel)
     part_height, part_width = flow.part(array, tiling.height, tiling.width)
     down = Parts.cut(plan.low[3], plan.high[3], part_height)
     across = Parts.cut(plan.low[4], plan.high[4], part_width)
     windows = layer.window(0, down.low, down.high), layer.window(1, across.low, across.high)
     live = live_channels(layer.groups * layer.channels, sources, regions, windows, (layer.height, layer.width))
     counts = _per_group(plan, live)
-    outputs = counts * np.multiply.outer(down.high - down.low, across.high - across.low)
+    computed = computed if layer.weights else None
+    outputs = counts * _positions(down, across, computed)
     outputs = np.add.reduceat(np.add.reduceat(outputs, down.tile[:-1], axis=1), across.tile[:-1], axis=2)
     if tiling.groups > 1:
         outputs = np.add.reduceat(outputs, plan.low[0], axis=0)
     needed = np.logical_or.reduceat(np.logical_or.reduceat(live, down.tile[:-1], axis=1), across.tile[:-1], axis=2)
+    needed |= _keeps_weights(layer.groups * layer.channels, sources, regions)[:, None, None]
     groups, filters, channels, row, col = plan.at
     live_outputs = outputs[groups * plan.trips[2] + channels, row, col]
     if not layer.weights:
         busy = -(-live_outputs // flow.lanes(array)) * layer.passes
         return Work(busy, np.zeros_like(busy), np.zeros_like(busy), needed)
     busy, fill = _cycles(plan, counts, down, across, array)
+    if computed is not None:
+        whole = plan.length(3)[row] * plan.length(4)[col]
+        part = np.add.reduceat(np.add.reduceat(computed, plan.low[3], axis=0, dtype=np.int64), plan.low[4], axis=1)[row, col]
+        busy, fill = -(-busy * part // whole), np.where(part > 0, fill, 0)
     return Work(busy, fill, live_outputs * plan.length(1)[filters] * layer.taps, needed)
 
 
@@ -90,11 +102,15 @@ def live_channels(
     found: Bool | None = None
     for segments, shape in sources:
         rows, cols = (scaled(window, shape[axis + 1], size[axis]) for axis, window in enumerate(windows))
-        pieces = []
+        pieces, low = [], 0
         for part in segments:
             count = min(part.high, channels) - part.low
+            if part.low > low:
+                # channels that a border adds are stored nowhere
+                pieces.append(np.zeros((part.low - low, rows[0].size, cols[0].size), dtype=np.bool_))
             if count > 0:
                 pieces.append(live_windows(regions[part.node].encoded, part.first, count, rows, cols))
+            low = part.high
         live = np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
         if len(live) < channels:
             live = np.concatenate([live, np.zeros((channels - len(live), *live.shape[1:]), dtype=np.bool_)])
@@ -102,6 +118,23 @@ def live_channels(
     if found is None:
         raise ValueError("a layer reads one map at least")
     return found
+
+
+def _positions(down: Parts, across: Parts, computed: Bool | None = None) -> Int:
+    """Positions of each part that are computed. Shape: int64 [parts down, parts across]."""
+    if computed is None:
+        return np.asarray(np.multiply.outer(down.high - down.low, across.high - across.low))
+    return np.asarray(np.add.reduceat(np.add.reduceat(computed, down.low, axis=0, dtype=np.int64), across.low, axis=1))
+
+
+def _keeps_weights(channels: int, sources: Sequence[Source], regions: dict[int, MapRegion]) -> Bool:
+    """Ifmap channels whose weights are loaded whatever is zero. Shape: bool [channels]."""
+    kept = np.zeros(channels, dtype=np.bool_)
+    for segments, _ in sources:
+        for part in segments:
+            if not regions[part.node].encoded.saves.weights:
+                kept[part.low : part.high] = True
+    return kept
 
 
 def scaled(window: tuple[Int, Int], size: int, reference: int) -> tuple[Int, Int]:
@@ -121,7 +154,7 @@ def _per_group(plan: Plan, live: Bool) -> Int:
 
 def _cycles(plan: Plan, counts: Int, down: Parts, across: Parts, array: PeArray) -> tuple[Int, Int]:
     """Cycles of each tile; tiles of equal work are asked for once."""
-    flow = dataflows.load(array.dataflow)
+    flow = dataflows.load(array.dataflow, plan.layer.kernel)
     known: dict[tuple[int, int, int, int, bytes], tuple[int, int]] = {}
     groups, filters, channels, row, col = plan.at
     sizes, size_of = np.unique(plan.length(1), return_inverse=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
-from typing import cast
 
-from accelsim.errors import ConfigError, choices
+from accelsim.errors import ConfigError, RefusalError, choices
 from accelsim.families import members
-from accelsim.schemes.base import Scheme
+from accelsim.schemes._chosen import Scheme, read, with_needs
+
+__all__ = ["Scheme", "load", "names", "replayable"]
 
 
 def names() -> tuple[str, ...]:
@@ -16,9 +16,21 @@ def names() -> tuple[str, ...]:
     return members("schemes")
 
 
+def replayable() -> tuple[str, ...]:
+    """Names of the schemes that a trace with masks serves, `dense` first."""
+    return with_needs("masks")
+
+
 @cache
-def load(name: str) -> Scheme:
-    """Find a scheme. Raises `ConfigError` for a name that has no module here."""
+def load(text: str) -> Scheme:
+    """Find a scheme, with options: `part_marker`, `zero_block:height=8,width=8`.
+
+    Raises:  `ConfigError` for a name that has no module here, or an option that it does not have
+    """
+    name = text.partition(":")[0]
     if name not in names():
         raise ConfigError(f"unknown scheme {name!r}\n    {choices(names(), name)}")
-    return cast(Scheme, import_module(f"{__name__}.{name}"))
+    try:
+        return read(text)
+    except RefusalError as fault:
+        raise ConfigError(*("\n    ".join([f"scheme {text!r}: {each.fault}", *each.remedy]) for each in (fault, *fault.also))) from None

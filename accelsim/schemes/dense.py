@@ -5,11 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from accelsim.hardware import Accelerator
-from accelsim.schemes.base import EncodedMap, mark
-from accelsim.trace import Trace
+from accelsim.schemes import base
+from accelsim.schemes.base import EncodedMap, Saves, mark
+from accelsim.trace import FeatureMap
+
+NEEDS: base.Needs = "counts"
+SAVES = Saves()
 
 
-def encode(trace: Trace, index: int, machine: Accelerator) -> EncodedMap:
+class Options(base.Options):
+    """None."""
+
+
+def encode(fmap: FeatureMap, machine: Accelerator, options: Options) -> EncodedMap:
     """Every channel is stored, whatever it holds, and nothing else."""
-    channels, height, width = shape = trace.graph.nodes[index].shape
-    return mark(shape, height, width, machine.data.ifmap_bits, np.zeros((channels, 1, 1), dtype=np.bool_), 0)
+    return mark(fmap, machine, fmap.shape[1:], np.zeros((1, 1, 1), dtype=np.bool_), 0, SAVES)

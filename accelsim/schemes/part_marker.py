@@ -1,26 +1,64 @@
 """The `part_marker` scheme: one bit for each array-sized part of each channel, and one a channel; zero parts are neither written nor read.
 
-Parts are pieces of PE array rows x cols, ragged at the bottom and at the right. Markers take C * (P + 1) bits for P parts a channel.
+Parts are pieces of PE array rows x cols, ragged at the bottom and at the right, or (`linear`) raster runs of as many elements. Markers
+take C * (P + 1) bits for P parts a channel.
+Saves reads, writes, multiply-accumulates and cycles of (part, channel) pairs whose window holds zero parts alone, and the weights of
+channels that no pair of a tile needs.
 Source:  Liang et al., Dynamic runtime feature map pruning, arXiv 1812.09922, Algorithm 1
 """
 
 from __future__ import annotations
 
-from accelsim.errors import TraceError
+from typing import Literal
+
+import numpy as np
+from pydantic import model_validator
+
+from accelsim.errors import RefusalError
+from accelsim.graph import Shape
 from accelsim.hardware import Accelerator
-from accelsim.schemes.base import EncodedMap, mark
-from accelsim.trace import Trace, part_flags
+from accelsim.schemes import base
+from accelsim.schemes.base import EVERYTHING, EncodedMap, mark
+from accelsim.trace import FeatureMap, linear_flags, part_flags, part_grid
+
+NEEDS: base.Needs = "masks"
+SAVES = EVERYTHING
 
 
-def encode(trace: Trace, index: int, machine: Accelerator) -> EncodedMap:
-    """Zero parts are skipped. Raises `TraceError` for a trace without masks."""
-    if trace.maps[index].mask is None:
-        raise TraceError(
-            f"scheme 'part_marker' needs to know which elements are zero; the trace of {trace.graph.name} on {trace.image} "
-            f"({trace.source}) holds only counts of zero channels\n"
-            "    make a trace with 'accelsim infer', or replay this one under dense or channel_marker"
-        )
-    rows, cols = machine.pe_array.rows, machine.pe_array.cols
-    zero = part_flags(trace.maps[index], rows, cols)
-    shape = trace.graph.nodes[index].shape
-    return mark(shape, rows, cols, machine.data.ifmap_bits, zero, metadata_bits=zero.size + shape[0])
+class Options(base.Options):
+    """What a part is, how markers are counted and parts lie."""
+
+    height: base.Size | None = None
+    """Rows of a part; the array's if not given."""
+    width: base.Size | None = None
+    """Columns of a part; the array's if not given."""
+    parts: Literal["grid", "linear"] = "grid"
+    """Pieces of a channel, or raster runs of height x width elements."""
+    summary: Literal["flag", "count"] = "flag"
+    """What is kept for a channel beside its parts: whether all of them are zero, or how many: ceil(log2(P + 1)) bits."""
+    layout: base.Layout = "raster"
+    """Parts at their place in the channel, each in a slot of whole accesses, or the live ones packed."""
+
+    @model_validator(mode="after")
+    def _linear_parts_lie_in_the_raster(self) -> Options:
+        if self.parts == "linear" and self.layout != "raster":
+            raise RefusalError(f"linear parts cannot lie in layout {self.layout!r}", "allowed: layout raster, or parts grid", at=["layout"])
+        return self
+
+
+def encode(fmap: FeatureMap, machine: Accelerator, options: Options) -> EncodedMap:
+    """Zero parts are skipped."""
+    rows, cols = options.height or machine.pe_array.rows, options.width or machine.pe_array.cols
+    channels, parts = fmap.shape[0], parts_of_a_channel(fmap.shape, rows, cols, options.parts)
+    metadata = channels * (parts + (1 if options.summary == "flag" else parts.bit_length()))
+    if options.parts == "grid":
+        return mark(fmap, machine, (rows, cols), part_flags(fmap, rows, cols), metadata, SAVES, options.layout)
+    # Runs are no rectangles: each element is a unit of its own, live where its run is.
+    runs = np.repeat(linear_flags(fmap, rows, cols), rows * cols, axis=1)[:, : fmap.shape[1] * fmap.shape[2]]
+    return mark(fmap, machine, (1, 1), runs.reshape(fmap.shape), metadata, SAVES)
+
+
+def parts_of_a_channel(shape: Shape, rows: int, cols: int, parts: str) -> int:
+    """P: how many parts a channel has."""
+    _, down, across = part_grid(shape, rows, cols)
+    return -(-shape[1] * shape[2] // (rows * cols)) if parts == "linear" else down * across

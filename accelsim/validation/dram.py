@@ -48,6 +48,8 @@ COLUMNS: Mapping[str, Column] = {
     "bus_util": Column(magnitude, required=True),
     **dict.fromkeys(("util_lo", "util_hi", "lat_mean"), Column(magnitude, optional_cells=True)),
 }
+MODES = ("full", "fast")
+"""The controller that reorders, and the in-order recurrence."""
 WORDS = 32768
 """Words of a stream, where the table has no column `n`."""
 

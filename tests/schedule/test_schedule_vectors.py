@@ -22,7 +22,7 @@ def part_by_part(monkeypatch):
     """Tile each layer into single parts of the array, filters kept: the tiles of the hand-checked vectors."""
     monkeypatch.setattr(
         "accelsim.schedule.builder.search",
-        lambda layer, machine, name: Tiling(1, layer.filters, layer.channels, machine.pe_array.rows, machine.pe_array.cols, "KCP"),
+        lambda layer, machine, name, fixed: Tiling(1, layer.filters, layer.channels, machine.pe_array.rows, machine.pe_array.cols, "KCP"),
     )
 
 
