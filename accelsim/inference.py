@@ -6,8 +6,8 @@ What is overwritten with zeros before the next layer reads it, by mode:
 * `part`    each h x w part of a channel whose every element is zero;
 * `element` each zero element.
 Only the outputs of `PRUNED_KINDS` are overwritten: the layers that write feature maps. Fully connected, average pooling and softmax
-outputs are left as they are, since a channel of theirs is one element (a score, often); copies (concat, upsample) bring nothing new.
-With epsilon 0 the data does not change in any mode.
+outputs are left as they are, since a channel of theirs is one element (a score, often); copies (concat, upsample, slice) bring nothing new.
+With epsilon 0 the data does not change in any mode. Epsilon is one number for all layers, or one a layer by name; the others then have 0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.errors import ModelError
+from accelsim.errors import ModelError, choices, quoted
 from accelsim.graph import Graph, Node
 from accelsim.images import Preprocessing, image_sha256, load_image, preprocess
 from accelsim.kernels import marks
@@ -29,14 +29,17 @@ from accelsim.layers.base import Tensor
 from accelsim.networks.network import Network, output_index
 from accelsim.operators import Operator, operator
 from accelsim.operators.workspace import Workspace
-from accelsim.trace import INFERENCE, MODES, FeatureMap, Trace, measure
+from accelsim.trace import INFERENCE, MODES, SYNTHETIC, FeatureMap, Trace, measure
 
-PRUNED_KINDS = frozenset({"conv", "maxpool", "add"})
+PRUNED_KINDS = frozenset({"conv", "maxpool", "add", "scale", "activation", "sub", "mul", "lrn"})
 
 ENGINE = "accelsim inference 1"
 """Counted up whenever the same network and image may give other bits."""
 
 INFINITY = np.uint32(0x7F800000)
+
+Epsilon = float | Mapping[str, float]
+"""One number for all layers, or numbers by layer name; layers that are not named have 0."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many steps are done, and how many there are."""
@@ -119,7 +122,7 @@ def run(
     network: Network | Prepared,
     image: Tensor,
     *,
-    epsilon: float = 0.0,
+    epsilon: Epsilon = 0.0,
     mode: str = "channel",
     part: tuple[int, int] = (8, 8),
     progress: Progress = silent,
@@ -129,27 +132,26 @@ def run(
     Maps are dropped once no later node reads them, unless the caller keeps them.
     Shapes:  image float32 [C, H, W] as the input node states; `part` (h, w), used by mode `part`
     Units:   epsilon in the units of the data
-    Raises:  `ModelError` at once for a network without weights, an image of another shape, an unknown mode, or an epsilon that is
-             negative or not finite; while running, where an output is not finite
+    Raises:  `ModelError` at once for a network without weights, an image of another shape, an unknown mode, an epsilon that is
+             negative or not finite, or one of a layer that is not overwritten; while running, where an output is not finite
     """
     prepared = network if isinstance(network, Prepared) else prepare(network)
     if mode not in MODES:
         raise ModelError(f"mode {mode!r}; allowed: {', '.join(MODES)}")
-    if not (math.isfinite(epsilon) and epsilon >= 0):
-        raise ModelError(f"epsilon {epsilon}; allowed: finite numbers from 0")
+    epsilons = _by_node(prepared.graph, epsilon)
     if min(part) < 1:
         raise ModelError(f"part {part[0]} x {part[1]}; allowed: 1 x 1 or more")
     graph, shape = prepared.graph, tuple(image.shape)
     if shape != graph.nodes[0].shape:
         raise ModelError(f"{graph.name} takes an image of {list(graph.nodes[0].shape)}, given {list(shape)}; change the preprocessing")
-    return _walk(prepared, np.ascontiguousarray(image, dtype=np.float32), _Pruning(mode, np.float32(epsilon), part), progress)
+    return _walk(prepared, np.ascontiguousarray(image, dtype=np.float32), _Pruning(mode, epsilons, part), progress)
 
 
 def record(
     network: Network | Prepared,
     inputs: Iterable[Input],
     *,
-    epsilon: float = 0.0,
+    epsilon: Epsilon = 0.0,
     mode: str = "channel",
     part: tuple[int, int] = (8, 8),
     fine_part: tuple[int, int] = (8, 8),
@@ -157,6 +159,7 @@ def record(
 ) -> Iterator[Trace]:
     """Run a batch of images and make one trace of each; weights are packed once.
 
+    Of epsilons by layer, the trace's `epsilon` is the largest and its provenance (`epsilon_by_layer`) has them all.
     Shapes:  `fine_part` (h, w) of the trace's part maxima
     Raises:  `ModelError` as `run`
     """
@@ -168,17 +171,30 @@ def record(
 
         maps: list[FeatureMap] = []
         provenance = {**prepared.network.provenance, **source.provenance, "engine": ENGINE}
-        if epsilon:
+        if isinstance(epsilon, Mapping):
+            provenance["epsilon_by_layer"] = json.dumps({name: float(value) for name, value in epsilon.items()}, sort_keys=True)
+        if largest(epsilon):
             provenance["pruned"] = f"{', '.join(sorted(PRUNED_KINDS))}" + (f", parts of {part[0]}x{part[1]}" if mode == "part" else "")
         for activation in run(prepared, source.tensor, epsilon=epsilon, mode=mode, part=part, progress=advance):
             maps.append(measure(activation.output, fine_part))
             if activation.node.index == output_index(prepared.graph) and activation.node.kind == "softmax":
                 provenance["top5"] = " ".join(f"{index}:{value:.4f}" for index, value in top(activation.output))
-        yield Trace(prepared.graph, tuple(maps), source.name, float(epsilon), mode, fine_part, INFERENCE, provenance)
+        origin = SYNTHETIC if provenance.get("weights_source") == SYNTHETIC else INFERENCE
+        yield Trace(prepared.graph, tuple(maps), source.name, largest(epsilon), mode, fine_part, origin, provenance)
+
+
+def largest(epsilon: Epsilon) -> float:
+    """The one number that says most of an epsilon: of numbers by layer the largest."""
+    return max(map(float, epsilon.values()), default=0.0) if isinstance(epsilon, Mapping) else float(epsilon)
+
+
+def prunable(graph: Graph) -> tuple[Node, ...]:
+    """Nodes whose output is overwritten where it is within epsilon, in running order."""
+    return tuple(node for node in graph.nodes if node.kind in PRUNED_KINDS)
 
 
 def predict(
-    network: Network | Prepared, image: Tensor, *, epsilon: float = 0.0, mode: str = "channel", part: tuple[int, int] = (8, 8)
+    network: Network | Prepared, image: Tensor, *, epsilon: Epsilon = 0.0, mode: str = "channel", part: tuple[int, int] = (8, 8)
 ) -> Tensor:
     """Run one image and give the output of the last node that is not a training cost. Shapes: image [C, H, W] -> float32 [C, H, W]."""
     prepared = network if isinstance(network, Prepared) else prepare(network)
@@ -199,22 +215,37 @@ class _Pruning:
     """What becomes of values within epsilon."""
 
     mode: str
-    epsilon: np.float32
+    epsilons: tuple[np.float32, ...]
     part: tuple[int, int]
 
-    def apply(self, output: Tensor, marked: NDArray[np.bool_]) -> None:
+    def apply(self, node: Node, output: Tensor, marked: NDArray[np.bool_]) -> None:
         """Overwrite with zeros, in place."""
-        if self.epsilon == 0:
+        epsilon = self.epsilons[node.index]
+        if epsilon == 0:
             return
         if self.mode == "channel":
             output[marked] = 0
         elif self.mode == "element":
-            marks.clear_elements(output.reshape(-1), self.epsilon)
+            marks.clear_elements(output.reshape(-1), epsilon)
         else:
             (h, w), (channels, height, width) = self.part, output.shape
-            largest = np.empty((channels, -(-height // h), -(-width // w)), dtype=np.uint32)
-            marks.part_maxima(output.view(np.uint32), h, w, largest)
-            marks.clear_parts(output, largest.view(np.float32) <= self.epsilon, h, w)
+            largest_bits = np.empty((channels, -(-height // h), -(-width // w)), dtype=np.uint32)
+            marks.part_maxima(output.view(np.uint32), h, w, largest_bits)
+            marks.clear_parts(output, largest_bits.view(np.float32) <= epsilon, h, w)
+
+
+def _by_node(graph: Graph, epsilon: Epsilon) -> tuple[np.float32, ...]:
+    """Epsilon of each node; judged."""
+    for name, value in epsilon.items() if isinstance(epsilon, Mapping) else [("", epsilon)]:
+        if not (math.isfinite(value) and value >= 0):
+            raise ModelError(f"epsilon {value}{f' of {name}' if name else ''}; allowed: finite numbers from 0")
+    if not isinstance(epsilon, Mapping):
+        return (np.float32(epsilon),) * len(graph.nodes)
+    names = [node.name for node in prunable(graph)]
+    for name in epsilon:
+        if name not in names:
+            raise ModelError(f"{graph.name}: epsilon of {quoted(name)}, which is no layer that is overwritten\n    {choices(names, name)}")
+    return tuple(np.float32(epsilon.get(node.name, 0.0)) for node in graph.nodes)
 
 
 def _walk(prepared: Prepared, image: Tensor, pruning: _Pruning, progress: Progress) -> Iterator[Activation]:
@@ -246,10 +277,10 @@ def _marked(graph: Graph, node: Node, output: Tensor, pruning: _Pruning) -> Acti
         remedy = "change the preprocessing" if node.kind == "input" else "check the weights, the preprocessing and the layers before it"
         raise ModelError(f"{graph.name}: {node.name}: NaN or infinity in its output ({where}); {remedy}")
     maxima = bits.view(np.float32)
-    marked = maxima <= pruning.epsilon
+    marked = maxima <= pruning.epsilons[node.index]
     prunes = node.kind in PRUNED_KINDS
     if prunes:
-        pruning.apply(output, marked)
+        pruning.apply(node, output, marked)
     shown = output.view()
     shown.flags.writeable = False
     return Activation(node, shown, maxima, zeros, marked, marked if prunes else maxima == 0)

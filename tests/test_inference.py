@@ -219,7 +219,7 @@ def test_record_makes_a_trace_of_each_image():
         assert trace.provenance["image"] == f"{source.name}.png"
         assert trace.provenance["network_file"] == "small.cfg"
         assert trace.provenance["engine"] == inference.ENGINE
-        assert trace.provenance["pruned"] == "add, conv, maxpool, parts of 2x2"
+        assert trace.provenance["pruned"] == f"{', '.join(sorted(inference.PRUNED_KINDS))}, parts of 2x2"
         assert trace.provenance["top5"].count(":") == 3
 
 
@@ -275,3 +275,39 @@ def test_squeezenet_saves_what_the_data_of_the_paper_saves(shared):
         steps = [step for step in inference.run(prepared, source.tensor, epsilon=0.1) if step.node.kind == "conv"]
         saved.append(sum(int(step.marked.sum()) * step.node.shape[1] * step.node.shape[2] for step in steps))
     assert np.mean(saved) == pytest.approx(18283.8)
+
+
+def test_epsilons_by_layer_prune_those_layers_alone():
+    single = outputs(small_network(), picture(), epsilon=0.3)
+    plain = outputs(small_network(), picture())
+    by_layer = outputs(small_network(), picture(), epsilon={"conv1": 0.3})
+    assert by_layer["conv1"].tobytes() == single["conv1"].tobytes()
+    everywhere = dict.fromkeys(("conv1", "pool", "conv2", "sum"), 0.3)
+    found = outputs(small_network(), picture(), epsilon=everywhere)
+    assert {name: found[name].tobytes() for name in found} == {name: single[name].tobytes() for name in single}
+    none = outputs(small_network(), picture(), epsilon={})
+    assert {name: none[name].tobytes() for name in none} == {name: plain[name].tobytes() for name in plain}
+
+
+def test_provenance_records_epsilons_by_layer():
+    (trace,) = inference.record(small_network(), [inference.Input("cat", picture(), {})], epsilon={"conv1": 0.3, "pool": 0.1})
+    assert trace.epsilon == 0.3
+    assert trace.provenance["epsilon_by_layer"] == '{"conv1": 0.3, "pool": 0.1}'
+    assert trace.provenance["pruned"] == ", ".join(sorted(inference.PRUNED_KINDS))
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "message"),
+    [
+        (
+            {"conv9": 0.1},
+            "small: epsilon of 'conv9', which is no layer that is overwritten\n    allowed: conv1, pool, conv2, sum.  Did you",
+        ),
+        ({"softmax": 0.1}, "small: epsilon of 'softmax', which is no layer that is overwritten"),
+        ({"conv1": -1.0}, "epsilon -1.0 of conv1; allowed: finite numbers from 0"),
+    ],
+)
+def test_epsilons_by_layer_without_a_meaning_are_refused(epsilon, message):
+    with pytest.raises(ModelError) as fault:
+        inference.run(small_network(), picture(), epsilon=epsilon)
+    assert str(fault.value).startswith(message)

@@ -1,0 +1,98 @@
+"""Work in several processes, one thread each. Nothing heavy is imported here: a worker sets its threads before libraries count them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from accelsim.errors import ConfigError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+ONE_THREAD: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
+)
+"""What keeps the libraries of a worker to one thread."""
+
+
+class Workers(Generic[Task, Result]):
+    """Calls a function on tasks: in this process, or in several others that are started afresh (spawn).
+
+    Function, tasks and results must be picklable where there is more than one process.
+    """
+
+    def __init__(self, function: Callable[[Task], Result], pool: ProcessPoolExecutor | None) -> None:
+        self._function = function
+        self._pool = pool
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
+        """Each task with its result, as soon as it is there; the order is that of their ends.
+
+        Raises:  what the function raises, and `ConfigError` where a process was killed; tasks not begun are then dropped
+        """
+        if self._pool is None:
+            for task in tasks:
+                yield task, self._function(task)
+            return
+        futures: dict[Future[Result], Task] = {self._pool.submit(self._function, task): task for task in tasks}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as fault:
+            raise ConfigError("a process was killed, perhaps for want of memory\n    run again with fewer processes") from fault
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+@contextmanager
+def workers(function: Callable[[Task], Result], processes: int) -> Iterator[Workers[Task, Result]]:
+    """Processes that wait for tasks, ended with the block. Units: `processes` 1 means this one."""
+    if processes == 1:
+        yield Workers(function, None)
+        return
+    # Spawn, not fork: compiled code and thread pools do not survive a fork. Processes inherit the environment when they start, which
+    # is when tasks come in; and libraries of this process have counted their threads already.
+    with _environment(ONE_THREAD):
+        pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_begin)
+        try:
+            yield Workers(function, pool)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin() -> None:
+    """Let a worker end with its parent, however that ends; a killed one could not say so."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all at once; the parent says what becomes of it
+
+        def follow() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=follow, daemon=True).start()
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for what is started inside the block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
