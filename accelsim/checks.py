@@ -7,11 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accelsim import configfile, hardware, layers, runfile, simulate, tracefile
+from accelsim import configfile, evaluatefile, hardware, layers, runfile, simulate, sweepfile, tracefile
+from accelsim.convert import scalesim
+from accelsim.energy import Energy
 from accelsim.errors import ConfigError, choices
-from accelsim.networks import darknet
+from accelsim.memory import Memory, load_memory
+from accelsim.networks import zoo
 from accelsim.networks.network import Network, total_elements, total_macs, total_weights
 from accelsim.trace import Trace, summary
+from accelsim.units import format_bytes, format_time
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,21 +26,47 @@ def describe(path: Path, overrides: Sequence[str] = ()) -> str:
 
     Raises:  `ConfigError`, `ModelError`, `TraceError` with every fault of the file
     """
-    if path.suffix == ".cfg":
-        return network_text(darknet.load(path))
+    if path.suffix == ".cfg" and scalesim.is_config(path):
+        machine, notes = scalesim.machine(path)
+        return hardware.describe(machine) + "".join(f"# note: {note}\n" for note in notes)
+    if path.suffix in {".cfg", ".csv", ".onnx"} or str(path).startswith(zoo.PREFIX):
+        return network_text(simulate.open_network(path))
     if path.suffix == ".npz":
         return trace_text(tracefile.load(path))
     if path.suffix not in {".yaml", ".yml"}:
-        raise ConfigError(f"{path}: files of this kind are not checked\n    {choices(['.yaml', '.cfg', '.npz'], path.suffix)}")
+        allowed = choices([".yaml", ".cfg", ".onnx", ".csv", ".npz", "zoo:NAME"], path.suffix)
+        raise ConfigError(f"{path}: files of this kind are not checked\n    {allowed}")
     kinds: Mapping[str, Callable[[], str]] = {
         "accelerator": lambda: hardware.describe(hardware.load_accelerator(path, overrides)),
+        "energy": lambda: energy_text(configfile.load(path, Energy, "energy", overrides)),
+        "evaluate": lambda: evaluatefile.describe(evaluatefile.load(path, overrides)),
+        "memory": lambda: memory_text(load_memory(path, overrides)),
         "network": lambda: network_text(simulate.load_network(runfile.load_network_file(path, overrides))),
         "run": lambda: runfile.describe(runfile.load_run(path, overrides)),
+        "sweep": lambda: sweepfile.describe(sweepfile.load(path, overrides)),
     }
     kind = configfile.root_key(path)
     if kind not in kinds:
         raise ConfigError(f"{path}: {kind!r} is not a kind of file\n    {choices(sorted(kinds), kind)}")
     return f"# {path}: sound\n{kinds[kind]()}".rstrip()
+
+
+def energy_text(table: Energy) -> str:
+    """An energy table as YAML, defaults and all."""
+    return configfile.dump({"energy": table.model_dump(mode="json", exclude_none=True)})
+
+
+def memory_text(memory: Memory) -> str:
+    """A DRAM technology as YAML, defaults and all, with what follows from it."""
+    hit, closed, conflict = (memory.read_latency(row) * memory.tCK for row in ("hit", "closed", "conflict"))
+    derived = (
+        f"peak {memory.peak_rate / 1e9:.5g} GB/s over {memory.channels} channel(s), {100 * memory.refresh_ceiling:.4g} % of it "
+        f"beside refresh; capacity {format_bytes(memory.capacity)}",
+        f"unloaded read: {format_time(hit)} of an open row, {format_time(closed)} of a closed bank, {format_time(conflict)} of another row",
+        "clocks: " + ", ".join(f"{name} {clocks}" for name, clocks in memory.resolved.items()),
+    )
+    written = {"memory": memory.model_dump(mode="json", exclude_none=True)}
+    return configfile.dump(written) + "".join(f"# {line}\n" for line in derived)
 
 
 def network_text(network: Network) -> str:
@@ -54,6 +84,8 @@ def network_text(network: Network) -> str:
         f"{graph.name}: {len(graph.nodes)} nodes, {total_elements(graph):,} output elements (conv, maxpool, avgpool, fc, shortcut), "
         f"{total_macs(graph):,} MACs, {total_weights(graph):,} weights; {have}"
     )
+    provenance = network.provenance
+    lines += [f"{key}: {provenance[key]}" for key in ("architecture", "parameters", "format", "weights") if key in provenance]
     return "\n".join(lines)
 
 
@@ -91,7 +123,6 @@ def trace_table(path: Path) -> tuple[Table, str]:
             f"{row['live_bytes']:,}",
         )
     return table, "\n".join(f"{key}: {value}" for key, value in trace.provenance.items())
-
 
 
 def _optional(value: float | None, form: str) -> str:

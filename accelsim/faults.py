@@ -237,6 +237,8 @@ def _spot(model: type[BaseModel], location: Sequence[str | int]) -> _Spot:
         elif get_origin(at) is tuple:
             arguments = [argument for argument in get_args(at) if argument is not Ellipsis]
             at = arguments[min(int(key), len(arguments) - 1)]
+        elif get_origin(at) is dict:
+            at = get_args(at)[1]
         else:
             at = None
     return _Spot(keys, owner, rivals, union, _bare(at))

@@ -24,7 +24,8 @@ class Node:
     Shapes:  `shape` is the output (C, H, W); `kernel` (R, S), `stride` and `dilation` (vertical, horizontal);
              `pad` (top, left, bottom, right), elements. For `fc`, kernel is (1, 1) and the ifmap is read flat.
     Units:   elements.
-    Kinds:   input, conv, fc, maxpool, avgpool, add, concat, upsample, crop, dropout, softmax, yolo, cost (see `layers/`).
+    Kinds:   input, conv, fc, scale, maxpool, avgpool, add, sub, mul, activation, lrn, softmax, concat, slice, pad, reshape, permute,
+             upsample, resize, crop, constant, given, dropout, yolo, cost (see `layers/`).
     `inputs` are the indices of the producing nodes, each smaller than `index`. Node 0 is always the `input`.
     `name` is what reports print; for Darknet it is the section number and its title (`003_convolutional`).
     """
@@ -50,6 +51,11 @@ class Node:
         """Elements of the output map."""
         channels, height, width = self.shape
         return channels * height * width
+
+    @property
+    def images(self) -> int:
+        """How many images of a batch its map holds, one below the other (see `batch`): attribute `images`, 1 without."""
+        return int(self.attributes.get("images", 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,15 +277,19 @@ def check_graph(graph: Graph) -> None:
         for key, value in node.attributes.items():
             known = _printable(value) or type(value) in (bool, int) or _finite(value)
             _require(_printable(key) and known, f"{where}: attribute {key!r:.80} = {value!r:.80}: text, number or truth value is needed")
+        images = node.attributes.get("images", 1)
+        _require(_sizes((images,), 1, 1) and node.shape[1] % node.images == 0, f"{where}: {images!r:.80} images in {node.shape[1]} rows")
+        _require(node.images == graph.nodes[0].images, f"{where}: {node.images} images, the input has {graph.nodes[0].images}")
         if node.kind == "conv":
             _check_conv(where, node, graph.nodes[node.inputs[0]].shape)
 
 
 def _check_conv(where: str, node: Node, ifmap: Shape) -> None:
     top, left, bottom, right = node.pad
-    padded = (ifmap[1] + top + bottom, ifmap[2] + left + right)
+    padded = (ifmap[1] // node.images + top + bottom, ifmap[2] + left + right)
     reach = [(size - 1) * step + 1 for size, step in zip(node.kernel, node.dilation, strict=True)]
-    sizes = tuple((size - window) // step + 1 for size, window, step in zip(padded, reach, node.stride, strict=True))
+    down, across = ((size - window) // step + 1 for size, window, step in zip(padded, reach, node.stride, strict=True))
+    sizes = (down * node.images, across)
     _require(node.shape[1:] == sizes, f"{where}: a window of {node.kernel} on {ifmap} makes {sizes}, not {node.shape[1:]}")
     divides = ifmap[0] % node.groups == 0 and node.shape[0] % node.groups == 0
     _require(divides, f"{where}: {node.groups} groups do not divide {ifmap[0]} and {node.shape[0]} channels")

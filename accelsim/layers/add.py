@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from accelsim.errors import ModelError
 from accelsim.graph import Node, Shape
-from accelsim.layers.activations import activate
-from accelsim.layers.base import Layer, Tensor, Weightless
+from accelsim.layers.activations import Activated, activate
+from accelsim.layers.base import Layer, Tensor, broadcast
 
 
 def steps(main: Shape, other: Shape) -> tuple[int, int] | None:
@@ -21,8 +21,11 @@ def steps(main: Shape, other: Shape) -> tuple[int, int] | None:
     return (stride, sample) if fits else None
 
 
-class Add(Weightless):
-    """The first input gives the shape; the others are added where they overlap it (all of it for equal shapes)."""
+class Add(Activated):
+    """The first input gives the shape; the others are added where they overlap it (all of it for equal shapes).
+
+    With attribute `broadcast`, axes of length 1 are repeated instead, as in numpy and ONNX.
+    """
 
     kind = "add"
 
@@ -30,6 +33,8 @@ class Add(Weightless):
         """Shape of the first input. Raises `ModelError` for fewer than two, or where heights and widths are not in one whole ratio."""
         if len(inputs) < 2:
             raise ModelError(f"{node.name}: add takes two inputs or more, {len(inputs)} given")
+        if node.attributes.get("broadcast"):
+            return broadcast(node, inputs)
         for other in inputs[1:]:
             if steps(inputs[0], other) is None:
                 raise ModelError(
@@ -39,13 +44,18 @@ class Add(Weightless):
 
     def forward(self, node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Tensor:
         """Add up in the order of the inputs, then activate."""
-        self.output_shape(node, [tensor.shape for tensor in inputs])
+        shape = self.output_shape(node, [tensor.shape for tensor in inputs])
+        if node.attributes.get("broadcast"):
+            total = inputs[0]
+            for other in inputs[1:]:
+                total = total + other
+            return activate(node, total.reshape(shape), weights)
         total = inputs[0].copy()
         for other in inputs[1:]:
             stride, sample = steps(total.shape, other.shape) or (1, 1)
             channels = min(total.shape[0], other.shape[0])
             total[:channels, ::sample, ::sample] += other[:channels, ::stride, ::stride]
-        return activate(node, total)
+        return activate(node, total, weights)
 
 
 LAYER: Layer = Add()

@@ -17,6 +17,7 @@ from accelsim.graph import Node, Shape
 
 Tensor = NDArray[np.float32]
 NO_WEIGHTS: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+NO_TENSORS: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Layer(Protocol):
@@ -33,7 +34,10 @@ class Layer(Protocol):
         ...
 
     def weight_shapes(self, node: Node, inputs: Sequence[Shape]) -> Mapping[str, tuple[int, ...]]:
-        """Shapes of the prepared weights by role: 'weight' [K, C/g, R, S] or [K, C*H*W], 'bias' [K]; empty for most kinds."""
+        """Shapes of the prepared weights by role: 'weight' [K, C/g, R, S] or [K, C*H*W], 'bias' [K]; empty for most kinds.
+
+        An activation `prelu` adds 'slope' [C, 1, 1]. The kind `constant` has 'values' of the node's shape.
+        """
         ...
 
     def forward(self, node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Tensor:
@@ -105,3 +109,29 @@ def patches(node: Node, ifmap: Tensor, border: float) -> Tensor:
     extents = tuple(dilation * (kernel - 1) + 1 for kernel, dilation in zip(node.kernel, node.dilation, strict=True))
     view: Tensor = np.lib.stride_tricks.sliding_window_view(padded, extents, axis=(1, 2))
     return view[:, :: node.stride[0], :: node.stride[1], :: node.dilation[0], :: node.dilation[1]]
+
+
+def broadcast(node: Node, inputs: Sequence[Shape]) -> Shape:
+    """Shape of maps laid over each other, axes of length 1 repeated. Raises `ModelError` where they do not fit."""
+    if len(inputs) < 2:
+        raise ModelError(f"{node.name}: {node.kind} takes two inputs or more, {len(inputs)} given")
+    result = tuple(max(sizes) for sizes in zip(*inputs, strict=True))
+    if any(size not in (1, most) for shape in inputs for size, most in zip(shape, result, strict=True)):
+        shapes = ", ".join(str(list(shape)) for shape in inputs)
+        raise ModelError(f"{node.name}: {node.kind} of {shapes}; along each axis, sizes must be equal or 1")
+    return (result[0], result[1], result[2])
+
+
+def whole_numbers(node: Node, key: str, count: int, default: str | None = None) -> tuple[int, ...]:
+    """Numbers that an attribute holds as text, such as '2 4 7'. Raises `ModelError` where it holds anything else, or another count.
+
+    Units:   `count`: how many; 0 for any
+    """
+    text = node.attributes.get(key, default)
+    try:
+        numbers = tuple(int(part) for part in text.split()) if isinstance(text, str) else ()
+    except ValueError:
+        numbers = ()
+    if not numbers or (count and len(numbers) != count):
+        raise ModelError(f"{node.name}: {key} {text!r}; allowed: {count or 'some'} whole numbers as text, like '1 2 3'")
+    return numbers

@@ -8,7 +8,7 @@ import numpy as np
 
 from accelsim.errors import ModelError
 from accelsim.graph import Node, Shape
-from accelsim.layers.activations import activate
+from accelsim.layers.activations import activate, slope_shapes
 from accelsim.layers.base import Layer, Tensor, only, patches, windows
 
 
@@ -31,9 +31,9 @@ class Conv:
         return filters * rows * cols * (inputs[0][0] // node.groups) * node.kernel[0] * node.kernel[1]
 
     def weight_shapes(self, node: Node, inputs: Sequence[Shape]) -> Mapping[str, tuple[int, ...]]:
-        """Shapes: weight [K, C/g, R, S], bias [K]."""
+        """Shapes: weight [K, C/g, R, S], bias [K]; slopes of a `prelu`."""
         filters = self.output_shape(node, inputs)[0]
-        return {"weight": (filters, only(node, inputs)[0] // node.groups, *node.kernel), "bias": (filters,)}
+        return {"weight": (filters, only(node, inputs)[0] // node.groups, *node.kernel), "bias": (filters,), **slope_shapes(node)}
 
     def forward(self, node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Tensor:
         """Multiply the filters of each group with the columns of its patches."""
@@ -41,7 +41,7 @@ class Conv:
         shape = self.output_shape(node, [ifmap.shape])
         columns = patches(node, ifmap, 0.0).transpose(0, 3, 4, 1, 2).reshape(node.groups, -1, shape[1] * shape[2])
         filters = weights["weight"].reshape(node.groups, shape[0] // node.groups, -1)
-        return activate(node, (filters @ columns).reshape(shape) + weights["bias"].astype(np.float32)[:, None, None])
+        return activate(node, (filters @ columns).reshape(shape) + weights["bias"].astype(np.float32)[:, None, None], weights)
 
 
 LAYER: Layer = Conv()

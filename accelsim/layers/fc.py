@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 
 from accelsim.graph import Node, Shape
-from accelsim.layers.activations import activate
+from accelsim.layers.activations import activate, slope_shapes
 from accelsim.layers.base import Layer, Tensor, only
 
 
@@ -25,13 +25,13 @@ class FullyConnected:
         return node.shape[0] * prod(only(node, inputs))
 
     def weight_shapes(self, node: Node, inputs: Sequence[Shape]) -> Mapping[str, tuple[int, ...]]:
-        """Shapes: weight [K, C*H*W], bias [K]."""
-        return {"weight": (node.shape[0], prod(only(node, inputs))), "bias": (node.shape[0],)}
+        """Shapes: weight [K, C*H*W], bias [K]; slopes of a `prelu`."""
+        return {"weight": (node.shape[0], prod(only(node, inputs))), "bias": (node.shape[0],), **slope_shapes(node)}
 
     def forward(self, node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Tensor:
         """Multiply the matrix with the flat ifmap."""
         (ifmap,) = inputs
-        return activate(node, (weights["weight"] @ ifmap.reshape(-1) + weights["bias"]).reshape(-1, 1, 1))
+        return activate(node, (weights["weight"] @ ifmap.reshape(-1) + weights["bias"]).reshape(-1, 1, 1), weights)
 
 
 LAYER: Layer = FullyConnected()

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from accelsim.errors import ModelError
 from accelsim.graph import Node, Shape
-from accelsim.layers.activations import activate
-from accelsim.layers.base import Layer, Tensor, Weightless, only, patches, windows
+from accelsim.layers.activations import Activated, activate
+from accelsim.layers.base import Layer, Tensor, only, patches, windows
 
 
-class MaxPool(Weightless):
+class MaxPool(Activated):
     """`node.pad` says how far windows reach over each edge; loaders express Darknet's one-sided padding with it."""
 
     kind = "maxpool"
@@ -28,7 +28,7 @@ class MaxPool(Weightless):
 
     def forward(self, node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Tensor:
         """Take the maximum over each patch; NaN wins."""
-        return activate(node, patches(node, inputs[0], float("-inf")).max(axis=(3, 4)))
+        return activate(node, patches(node, inputs[0], float("-inf")).max(axis=(3, 4)), weights)
 
 
 LAYER: Layer = MaxPool()

@@ -1,4 +1,4 @@
-"""The `softmax` kind: probabilities over the whole map, or over each of `groups` equal runs of it in C, H, W order."""
+"""The `softmax` kind: probabilities over the whole map, over each of `groups` equal runs of it, or over elements further apart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from accelsim.layers.base import Layer, Tensor, Weightless, only
 
 
 class Softmax(Weightless):
-    """Attribute `temperature` divides the inputs, 1 by default."""
+    """Attribute `temperature` divides the inputs, 1 by default.
+
+    Attribute `inner`: elements between those that belong together, in C, H, W order; 1 by default, H * W to go over channels.
+    """
 
     kind = "softmax"
 
@@ -22,14 +25,20 @@ class Softmax(Weightless):
         shape = only(node, inputs)
         if node.groups < 1 or prod(shape) % node.groups:
             raise ModelError(f"{node.name}: {node.groups} groups do not divide {prod(shape)} elements")
+        if self._inner(node) < 1 or prod(shape) // node.groups % self._inner(node):
+            raise ModelError(f"{node.name}: {node.groups} groups of {prod(shape)} elements are not {self._inner(node)} apart")
         return shape
 
     def forward(self, node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Tensor:
         """Subtract each group's maximum first, so that no exponential overflows."""
         (ifmap,) = inputs
-        runs = ifmap.reshape(node.groups, -1) / np.float32(node.attributes.get("temperature", 1.0))
+        runs = ifmap.reshape(node.groups, -1, self._inner(node)) / np.float32(node.attributes.get("temperature", 1.0))
         powers = np.exp(runs - runs.max(axis=1, keepdims=True))
         return np.asarray((powers / powers.sum(axis=1, keepdims=True)).reshape(ifmap.shape), dtype=np.float32)
+
+    @staticmethod
+    def _inner(node: Node) -> int:
+        return int(node.attributes.get("inner", 1))
 
 
 LAYER: Layer = Softmax()

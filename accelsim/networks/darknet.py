@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accelsim.errors import ModelError, choices, quoted
 from accelsim.graph import Graph, Node
 from accelsim.layers import layer
-from accelsim.layers.activations import ACTIVATIONS
+from accelsim.layers.base import Tensor
 from accelsim.networks import darknet_cfg, darknet_weights
 from accelsim.networks.darknet_cfg import Section
 from accelsim.networks.network import Network, file_sha256
 
+ACTIVATIONS = ("linear", "relu", "leaky", "relu6", "logistic", "swish", "tanh", "mish")
 LEAKY_SLOPE = 0.1
 AUTHORS_EPSILON = 1e-6
 FORK_EPSILON = 1e-5
@@ -48,14 +49,30 @@ def load(cfg_path: str | Path, weights_path: str | Path | None = None, name: str
     weights_path = Path(weights_path)
     for section in sections[1:]:
         section.refuse("transpose", "dontload", "dontloadscales")
-    normalised = frozenset(index for index, section in enumerate(sections) if section.integer("batch_normalize", 0, 0, 1))
-    weights = darknet_weights.read(weights_path, darknet_weights.blocks(graph, normalised), epsilon)
+    weights = darknet_weights.read(weights_path, _blocks(graph, sections), epsilon)
     provenance |= {
         "weights_file": weights_path.name,
         "weights_sha256": file_sha256(weights_path),
         "batch_norm_epsilon": f"{epsilon:g}",
     }
     return Network(graph, weights, provenance)
+
+
+def parameters(cfg_path: str | Path, weights_path: str | Path) -> Iterator[tuple[Node, Mapping[str, Tensor]]]:
+    """Read the values of a network as its file stores them, batch normalisation not folded in: biases, scales, means, variances, weights.
+
+    Raises:  `ModelError` as `load`
+    """
+    cfg_path = Path(cfg_path)
+    sections = darknet_cfg.read(cfg_path)
+    graph = _graph(str(cfg_path), sections, cfg_path.stem)
+    for block, arrays in darknet_weights.raw(Path(weights_path), _blocks(graph, sections)):
+        yield graph.nodes[block.index], arrays
+
+
+def _blocks(graph: Graph, sections: Sequence[Section]) -> tuple[darknet_weights.Block, ...]:
+    normalised = frozenset(index for index, section in enumerate(sections) if section.integer("batch_normalize", 0, 0, 1))
+    return darknet_weights.blocks(graph, normalised)
 
 
 def _graph(path: str, sections: Sequence[Section], name: str) -> Graph:
@@ -95,7 +112,7 @@ def _check_elements(section: Section, node: Node) -> None:
 def _activated(section: Section, node: Node, default: str) -> Node:
     name = section.text("activation", default)
     if name not in ACTIVATIONS:
-        raise section.fault(f"unknown activation {quoted(name)}\n    {choices(tuple(ACTIVATIONS), name)}", "activation")
+        raise section.fault(f"unknown activation {quoted(name)}\n    {choices(ACTIVATIONS, name)}", "activation")
     return replace(node, activation=name, slope=LEAKY_SLOPE if name == "leaky" else 0.0)
 
 

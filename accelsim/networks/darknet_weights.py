@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -58,12 +58,21 @@ def read(path: Path, wanted: Sequence[Block], epsilon: float) -> dict[int, dict[
     The file's length is compared with what the cfg wants before anything is allocated.
     Raises:  `ModelError` that names the layer where values are missing, are not finite, or are left over
     """
+    return {block.index: _fold(path, block, arrays, epsilon) for block, arrays in raw(path, wanted)}
+
+
+def raw(path: Path, wanted: Sequence[Block]) -> Iterator[tuple[Block, dict[str, Tensor]]]:
+    """Read all values as they lie in the file, layer by layer: biases, scales, means, variances, weights, by name.
+
+    Raises:  `ModelError` as `read`
+    """
     try:
         with path.open("rb") as stream:
             header = _header(path, stream)
             size = path.stat().st_size
             _check_length(path, size, header, wanted)
-            return {block.index: _fold(path, block, _arrays(path, block, stream), epsilon) for block in wanted}
+            for block in wanted:
+                yield block, _arrays(path, block, stream)
     except OSError as fault:
         raise ModelError(f"{path}: weights file cannot be read: {fault.strerror or fault}") from fault
 

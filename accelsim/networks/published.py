@@ -45,8 +45,6 @@ COUNTED = ("conv", "maxpool")
 MAX_LAYERS = 10_000
 LEAKY_SLOPE = 0.1
 """Darknet's."""
-OUTPUTS = (*COUNTED, "avgpool", "fc", "add")
-"""Kinds whose outputs make up the authors' totals (Table 4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,42 +63,6 @@ class Row:
     zero_elements: int | None
     weights: int | None
     inputs: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What the authors' own count gives: each map once, no machine. Units: elements, per cent.
-
-    `elements` of zero channels of conv and maxpool outputs; `percent_of_outputs` of all outputs (Table 4);
-    `percent_of_conv`: those of convolutions alone, of all convolution outputs (Table 5).
-    """
-
-    elements: int
-    conv_elements: int
-    all_outputs: int
-    conv_outputs: int
-
-    @property
-    def percent_of_outputs(self) -> float:
-        """Saved elements of all outputs, per cent."""
-        return 100 * self.elements / max(self.all_outputs, 1)
-
-    @property
-    def percent_of_conv(self) -> float:
-        """Saved elements of convolutions of all convolution outputs, per cent."""
-        return 100 * self.conv_elements / max(self.conv_outputs, 1)
-
-
-def saved_elements(trace: Trace) -> Saved:
-    """Count as the authors do: height times width for each zero channel of the outputs of convolutions and max-pools."""
-    saved = dict.fromkeys(OUTPUTS, 0)
-    outputs = dict.fromkeys(OUTPUTS, 0)
-    for node, fmap in zip(trace.graph.nodes, trace.maps, strict=True):
-        if node.kind in OUTPUTS:
-            outputs[node.kind] += node.elements
-        if node.kind in COUNTED:
-            saved[node.kind] += int(np.count_nonzero(fmap.zero_channels)) * node.shape[1] * node.shape[2]
-    return Saved(sum(saved.values()), saved["conv"], sum(outputs.values()), outputs["conv"])
 
 
 def from_table(path: Path | str, net: str, *, name: str | None = None, input_shape: Shape | None = None, image: str | None = None) -> Trace:

@@ -6,6 +6,7 @@ concatenate, crop or end a network have no kernel: numpy already does them at me
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from accelsim.graph import Node, Shape
 from accelsim.kernels import connected, conv, elementwise, pool
-from accelsim.layers import activations, layer
+from accelsim.layers import activations, avgpool, concat, layer
 from accelsim.layers.base import Tensor
 from accelsim.operators.layout import Layout, PackedFilters, lay_out, pack_filters, plan_layout
 
@@ -61,11 +62,22 @@ class Forward:
         return np.ascontiguousarray(layer(self.node.kind).forward(self.node, inputs, self.weights))
 
 
+def finished(node: Node, ofmap: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+    """Apply an activation that no fused kernel has, and rounding. The map may be overwritten."""
+    if node.activation in ("erf", "gelu"):
+        scaled = ofmap * np.float32(math.sqrt(0.5)) if node.activation == "gelu" else ofmap
+        elementwise.erf(scaled.reshape(-1))
+        made = np.float32(0.5) * ofmap * (np.float32(1) + scaled) if node.activation == "gelu" else scaled
+        return activations.rounded(node, made)
+    return activations.activate(node, ofmap, weights)
+
+
 @dataclass(frozen=True, eq=False)
 class _Fused:
-    """Base of the operators whose kernels activate."""
+    """Base of the operators whose kernels activate; `weights` as `Layer.weight_shapes`."""
 
     node: Node
+    weights: Mapping[str, Tensor]
 
     @property
     def _activation(self) -> int:
@@ -76,8 +88,8 @@ class _Fused:
         return np.float32(6.0 if self.node.activation == "relu6" else self.node.slope)
 
     def _finished(self, ofmap: Tensor) -> Tensor:
-        """Apply an activation that no kernel has."""
-        return ofmap if self.node.activation in FUSED else activations.activate(self.node, ofmap)
+        """Apply an activation that no kernel has, and rounding."""
+        return activations.rounded(self.node, ofmap) if self.node.activation in FUSED else finished(self.node, ofmap, self.weights)
 
     def _activated(self, ofmap: Tensor) -> Tensor:
         """Activate a map that a kernel has not activated."""
@@ -116,8 +128,7 @@ class Depthwise(_Fused):
     """A convolution with one filter for each channel."""
 
     layout: Layout
-    weight: Tensor
-    bias: Tensor
+    taps: Tensor
 
     def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
         """Convolve; a zero channel gives act(bias) everywhere."""
@@ -127,9 +138,9 @@ class Depthwise(_Fused):
             self.layout.offsets,
             self.layout.group_step,
             self.layout.width,
-            self.weight,
+            self.taps,
             zero_channels[0],
-            self.bias,
+            self.weights["bias"],
             self._activation,
             self._slope,
             ofmap,
@@ -142,12 +153,11 @@ class Connected(_Fused):
     """A fully connected layer; `columns` float32 [N, K] are its weights with outputs side by side."""
 
     columns: Tensor
-    bias: Tensor
 
     def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
         """Multiply, leaving out zero inputs."""
         ofmap = empty(self.node.shape)
-        connected.connected(inputs[0].reshape(-1), self.columns, self.bias, ofmap.reshape(-1))
+        connected.connected(inputs[0].reshape(-1), self.columns, self.weights["bias"], ofmap.reshape(-1))
         return self._activated(ofmap)
 
 
@@ -175,6 +185,43 @@ class AvgPool(_Fused):
 
 
 @dataclass(frozen=True, eq=False)
+class WindowMeans(_Fused):
+    """Average pooling over windows; `counts` float32 [Ho, Wo] divide the sums."""
+
+    counts: Tensor
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+        """Average."""
+        node = self.node
+        ofmap = empty(node.shape)
+        pool.window_means(inputs[0], *node.kernel, *node.stride, *node.dilation, *node.pad[:2], self.counts, ofmap)
+        return self._activated(ofmap)
+
+
+@dataclass(frozen=True, eq=False)
+class Scale(_Fused):
+    """Each channel times a number plus a number."""
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+        """Multiply and add."""
+        channels = self.node.shape[0]
+        ofmap = empty(self.node.shape)
+        elementwise.scale(inputs[0].reshape(channels, -1), self.weights["weight"], self.weights["bias"], ofmap.reshape(channels, -1))
+        return self._activated(ofmap)
+
+
+@dataclass(frozen=True, eq=False)
+class Activation(_Fused):
+    """An activation of its own."""
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+        """Copy and activate."""
+        ofmap = empty(self.node.shape)
+        ofmap[...] = inputs[0]
+        return self._activated(ofmap)
+
+
+@dataclass(frozen=True, eq=False)
 class Add(_Fused):
     """The sum of maps of one shape."""
 
@@ -195,7 +242,7 @@ class Concat:
 
     def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
         """Copy."""
-        return np.concatenate(inputs, axis=0, out=empty(self.node.shape))
+        return np.concatenate(inputs, axis=concat.axis(self.node), out=empty(self.node.shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,20 +270,26 @@ def _convolution(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tens
         groups=node.groups,
     )
     if node.groups == shapes[0][0] == node.shape[0]:
-        return Depthwise(node, layout, weights["weight"].reshape(node.groups, -1), weights["bias"])
-    return Convolution(node, pack_filters(layout, weights["weight"], weights["bias"]))
+        return Depthwise(node, weights, layout, weights["weight"].reshape(node.groups, -1))
+    return Convolution(node, weights, pack_filters(layout, weights["weight"], weights["bias"]))
 
 
 def _connected(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor]) -> Operator:
-    return Connected(node, np.ascontiguousarray(weights["weight"].T), weights["bias"])
+    return Connected(node, weights, np.ascontiguousarray(weights["weight"].T))
 
 
 def _maxpool(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor]) -> Operator | None:
-    return MaxPool(node) if node.dilation == (1, 1) else None
+    return MaxPool(node, weights) if node.dilation == (1, 1) else None
+
+
+def _avgpool(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor]) -> Operator:
+    if node.kernel == shapes[0][1:] and not any(node.pad):
+        return AvgPool(node, weights)
+    return WindowMeans(node, weights, avgpool.counts(node, *shapes[0][1:]))
 
 
 def _add(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor]) -> Operator | None:
-    return Add(node) if len(set(shapes)) == 1 else None
+    return Add(node, weights) if len(set(shapes)) == 1 else None
 
 
 _MAKERS: Mapping[str, Callable[[Node, Sequence[Shape], Mapping[str, Tensor]], Operator | None]] = MappingProxyType(
@@ -244,7 +297,9 @@ _MAKERS: Mapping[str, Callable[[Node, Sequence[Shape], Mapping[str, Tensor]], Op
         "conv": _convolution,
         "fc": _connected,
         "maxpool": _maxpool,
-        "avgpool": lambda node, shapes, weights: AvgPool(node),
+        "avgpool": _avgpool,
+        "scale": lambda node, shapes, weights: Scale(node, weights),
+        "activation": lambda node, shapes, weights: Activation(node, weights),
         "add": _add,
         "concat": lambda node, shapes, weights: Concat(node) if len(shapes) > 1 else None,
         "upsample": lambda node, shapes, weights: Upsample(node),

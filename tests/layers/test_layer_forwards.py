@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from accelsim.graph import Node, Shape
 from accelsim.layers import layer
 from accelsim.layers.activations import ACTIVATIONS, activate
 from accelsim.layers.base import Tensor
+from accelsim.layers.permute import channel_order
 
 small = st.integers(1, 3)
 pairs = st.tuples(small, small)
@@ -123,8 +125,75 @@ def test_moves_and_copies() -> None:
     assert all(wide[c, y, x] == a[c, y // 2, x // 2] for c, y, x in np.ndindex(wide.shape))
     crop = Node(1, "c", "crop", (0,), (2, 2, 2), attributes={"scale": 2.0, "offset": -1.0})
     np.testing.assert_array_equal(layer("crop").forward(crop, [a], {}), 2 * a[:, 0:2, 1:3] - 1)
-    pooled = layer("avgpool").forward(Node(1, "a", "avgpool", (0,), (2, 1, 1)), [a], {})
+    pooled = layer("avgpool").forward(Node(1, "a", "avgpool", (0,), (2, 1, 1), (3, 4)), [a], {})
     np.testing.assert_allclose(pooled.ravel(), a.astype(np.float64).mean(axis=(1, 2)), rtol=1e-6, atol=1e-6)
+
+
+def test_windows_of_an_average_count_what_they_are_told_to() -> None:
+    node = Node(1, "a", "avgpool", (0,), (1, 2, 2), (3, 3), (2, 2), (1, 1, 2, 2))
+    ifmap = np.ones((1, 3, 3), np.float32)
+    np.testing.assert_array_equal(layer("avgpool").forward(node, [ifmap], {})[0], np.ones((2, 2)))
+    padded = replace(node, attributes={"count_pad": True})
+    np.testing.assert_allclose(layer("avgpool").forward(padded, [ifmap], {})[0], [[4 / 9, 4 / 9], [4 / 9, 4 / 9]], rtol=1e-6)
+    beyond = replace(node, attributes={"count_pad": True, "beyond_down": 1, "beyond_along": 1})
+    np.testing.assert_allclose(layer("avgpool").forward(beyond, [ifmap], {})[0, 1, 1], 4 / 9, rtol=1e-6)
+    last = replace(beyond, pad=(1, 1, 3, 3), stride=(3, 3))
+    np.testing.assert_allclose(layer("avgpool").forward(last, [ifmap], {})[0], [[4 / 9, 2 / 9], [2 / 9, 1 / 9]], rtol=1e-6)
+
+
+def test_maps_laid_over_each_other_repeat_axes_of_length_one() -> None:
+    a, gate = floats(1, 2, 3, 4), floats(2, 2, 1, 1)
+    np.testing.assert_array_equal(layer("mul").forward(Node(2, "m", "mul", (0, 1), a.shape), [a, gate], {}), a * gate)
+    np.testing.assert_array_equal(layer("sub").forward(Node(2, "m", "sub", (0, 1), a.shape), [gate, a], {}), gate - a)
+    add = Node(2, "m", "add", (0, 1), a.shape, attributes={"broadcast": True})
+    np.testing.assert_array_equal(layer("add").forward(add, [a, gate], {}), a + gate)
+
+
+def test_shapes_change_without_arithmetic() -> None:
+    a = floats(1, 4, 3, 5)
+    shuffle = Node(1, "p", "permute", (0,), a.shape, attributes={"view": "2 2 3 5", "order": "1 0 2 3"})
+    np.testing.assert_array_equal(layer("permute").forward(shuffle, [a], {}), a[[0, 2, 1, 3]])
+    assert channel_order(shuffle, a.shape) == (0, 2, 1, 3)
+    last = Node(1, "p", "permute", (0,), (3, 5, 4), attributes={"view": "4 3 5", "order": "1 2 0"})
+    np.testing.assert_array_equal(layer("permute").forward(last, [a], {}), a.transpose(1, 2, 0))
+    assert channel_order(last, a.shape) is None
+    assert channel_order(replace(shuffle, attributes={"view": "4 3 5", "order": "0 2 1"}), a.shape) is None
+    cut = Node(1, "s", "slice", (0,), (2, 2, 5), attributes={"start": "3 0 0", "step": "-2 2 1"})
+    np.testing.assert_array_equal(layer("slice").forward(cut, [a], {}), a[[3, 1], ::2])
+    padded = Node(1, "p", "pad", (0,), (7, 4, 8), pad=(0, 1, 1, 2), attributes={"front": 1, "back": 2, "value": 7.0})
+    around = ((1, 2), (0, 1), (1, 2))
+    np.testing.assert_array_equal(layer("pad").forward(padded, [a], {}), np.pad(a, around, constant_values=7))
+    edge = replace(padded, attributes={"mode": "edge"})
+    np.testing.assert_array_equal(layer("pad").forward(edge, [a], {}), np.pad(a, ((0, 0), *around[1:]), mode="edge"))
+    columns = Node(2, "c", "concat", (0, 1), (4, 3, 10), attributes={"axis": "columns"})
+    np.testing.assert_array_equal(layer("concat").forward(columns, [a, a], {}), np.concatenate([a, a], axis=2))
+
+
+def test_resize_interpolates_between_neighbours() -> None:
+    line = f32([0, 10, 20]).reshape(1, 1, 3)
+
+    def resized(width: int, **attributes: str | float | bool) -> list[float]:
+        return list(layer("resize").forward(Node(1, "r", "resize", (0,), (1, 1, width), attributes=attributes), [line], {}).ravel())
+
+    assert resized(5, mode="linear", coordinates="align_corners") == [0, 5, 10, 15, 20]
+    assert resized(6, mode="linear") == [0, 2.5, 7.5, 12.5, 17.5, 20]
+    assert resized(6, mode="nearest", coordinates="asymmetric", rounding="ceil") == [0, 10, 10, 20, 20, 20]
+    assert resized(6, mode="nearest") == [0, 0, 10, 10, 20, 20]
+    np.testing.assert_allclose(resized(3, mode="cubic"), [0, 10, 20], atol=1e-6)
+    np.testing.assert_allclose(resized(1, mode="linear", coordinates="pytorch_half_pixel"), [0])
+
+
+def test_local_response_divides_by_what_neighbouring_channels_hold() -> None:
+    a = floats(1, 5, 2, 3)
+    node = Node(1, "l", "lrn", (0,), a.shape, attributes={"size": 3, "alpha": 0.9, "beta": 0.5, "bias": 2.0})
+    sums = [sum(a[near].astype(np.float64) ** 2 for near in range(max(c - 1, 0), min(c + 2, 5))) for c in range(5)]
+    np.testing.assert_allclose(layer("lrn").forward(node, [a], {}), a / np.sqrt(2 + 0.3 * np.array(sums)), rtol=1e-5)
+
+
+def test_softmax_over_channels_of_each_position() -> None:
+    a = floats(1, 4, 2, 3)
+    made = layer("softmax").forward(Node(1, "s", "softmax", (0,), a.shape, attributes={"inner": 6}), [a], {})
+    np.testing.assert_allclose(made, np.exp(a) / np.exp(a).sum(axis=0), rtol=1e-5)
 
 
 def test_softmax_is_stable_and_normalises_each_group() -> None:
@@ -149,19 +218,46 @@ def test_activations_by_their_formulas() -> None:
         "swish": wide * logistic,
         "tanh": np.tanh(wide),
         "mish": wide * np.tanh(np.logaddexp(wide, 0)),
+        "clip": np.clip(wide, -2, 4.5),
+        "hardsigmoid": np.clip(0.25 * wide + 0.4, 0, 1),
+        "hardswish": wide * np.clip(wide / 6 + 0.5, 0, 1),
+        "softplus": np.logaddexp(wide, 0),
+        "elu": np.where(wide > 0, wide, 0.1 * np.expm1(np.minimum(wide, 0))),
+        "erf": [math.erf(value) for value in wide],
+        "gelu": [value * (1 + math.erf(value / math.sqrt(2))) / 2 for value in wide],
+        "gelu_tanh": wide * (1 + np.tanh(math.sqrt(2 / math.pi) * (wide + 0.044715 * wide**3))) / 2,
     }
+    attributes = {"low": -2.0, "high": 4.5, "alpha": 0.25, "beta": 0.4}
     assert set(expected) == set(ACTIVATIONS)
     for name, values in expected.items():
-        made = activate(Node(1, "n", "conv", (0,), (1, 1, 1), activation=name, slope=0.1), x)
+        made = activate(Node(1, "n", "conv", (0,), (1, 1, 1), activation=name, slope=0.1, attributes=attributes), x)
         assert made.dtype == np.float32
         np.testing.assert_allclose(made, values, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_nan_is_never_hidden_by_an_activation(name: str) -> None:
-    assert np.isnan(ACTIVATIONS[name](f32([np.nan]), 0.1)).all()
+    assert np.isnan(ACTIVATIONS[name](f32([np.nan]), Node(1, "n", "conv", (0,), (1, 1, 1), slope=0.1))).all()
+
+
+def test_prelu_has_its_slopes_among_the_weights() -> None:
+    x = floats(3, 2, 3, 4)
+    node = Node(1, "n", "activation", (0,), x.shape, activation="prelu")
+    assert layer("activation").weight_shapes(node, [x.shape]) == {"slope": (2, 1, 1)}
+    slope = f32([0.5, -2]).reshape(2, 1, 1)
+    np.testing.assert_array_equal(layer("activation").forward(node, [x], {"slope": slope}), np.where(x > 0, x, slope * x))
+    everywhere = replace(node, attributes={"slopes": "elements"})
+    assert layer("activation").weight_shapes(everywhere, [x.shape]) == {"slope": x.shape}
+
+
+def test_rounding_goes_to_the_nearest_step_ties_to_even_and_stays_in_range() -> None:
+    node = Node(1, "n", "conv", (0,), (1, 1, 1), activation="relu", dtype="uint8", zero_point=3, attributes={"quantum": 0.5})
+    made = activate(node, f32([-9, -1.75, 0, 0.25, 0.75, 0.74, 500]))
+    np.testing.assert_array_equal(made, [0, 0, 0, 0, 1, 0.5, (255 - 3) / 2])
+    signed = replace(node, activation="linear", dtype="int8")
+    np.testing.assert_array_equal(activate(signed, f32([-100, -1.75, 100])), [(-128 - 3) / 2, -2, (127 - 3) / 2])
 
 
 def test_an_unknown_activation_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"unknown activation 'gelu'\n    allowed: linear, relu"):
-        activate(Node(1, "n", "conv", (0,), (1, 1, 1), activation="gelu"), floats(0, 1))
+    with pytest.raises(ModelError, match=r"unknown activation 'geloo'\n    allowed: linear, relu.* 'gelu'"):
+        activate(Node(1, "n", "conv", (0,), (1, 1, 1), activation="geloo"), floats(0, 1))

@@ -23,6 +23,18 @@ DRAFTS = {
     "upsample": Node(1, "n", "upsample", (0,), (1, 1, 1), attributes={"factor": 2}),
     "crop": Node(1, "n", "crop", (0,), (4, 3, 3), attributes={"scale": 2.0, "offset": -1.0}),
     "softmax": Node(1, "n", "softmax", (0,), (1, 1, 1)),
+    "scale": Node(1, "n", "scale", (0,), (4, 1, 1), activation="relu"),
+    "activation": Node(1, "n", "activation", (0,), (4, 1, 1), activation="hardswish"),
+    "mul": Node(1, "n", "mul", (0, 0), (1, 1, 1)),
+    "sub": Node(1, "n", "sub", (0, 0), (1, 1, 1), activation="relu"),
+    "lrn": Node(1, "n", "lrn", (0,), (4, 1, 1)),
+    "reshape": Node(1, "n", "reshape", (0,), (8, 3, 5)),
+    "permute": Node(1, "n", "permute", (0,), (6, 5, 4), attributes={"view": "4 6 5", "order": "1 2 0"}),
+    "slice": Node(1, "n", "slice", (0,), (2, 3, 5), attributes={"start": "1 0 0", "step": "1 2 1"}),
+    "pad": Node(1, "n", "pad", (0,), (1, 1, 1), pad=(1, 2, 0, 1)),
+    "resize": Node(1, "n", "resize", (0,), (4, 9, 3), attributes={"mode": "cubic"}),
+    "constant": Node(1, "n", "constant", (0,), (2, 3, 4)),
+    "given": Node(1, "n", "given", (0,), (2, 3, 4)),
     "input": Node(0, "n", "input", (), SHAPE),
     **{kind: Node(1, "n", kind, (0,), (1, 1, 1)) for kind in ("cost", "dropout", "yolo")},
 }
@@ -57,10 +69,26 @@ def test_operator_equals_forward(kind):
     compare(DRAFTS[kind])
 
 
-@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
-@pytest.mark.parametrize("kind", ["conv", "fc", "maxpool", "avgpool", "add"])
+@pytest.mark.parametrize("name", sorted([*ACTIVATIONS, "prelu"]))
+@pytest.mark.parametrize("kind", ["conv", "fc", "maxpool", "avgpool", "add", "mul", "sub", "scale", "activation"])
 def test_every_activation_of_every_kind_that_has_one(kind, name):
-    compare(replace(DRAFTS[kind], activation=name, slope=0.2 if name == "leaky" else 0.0))
+    compare(replace(DRAFTS[kind], activation=name, slope=0.2 if name in ("leaky", "elu", "prelu") else 0.0))
+
+
+@pytest.mark.parametrize("name", ["relu", "swish", "gelu"])
+@pytest.mark.parametrize("kind", ["conv", "fc", "add", "activation"])
+def test_rounding_comes_after_the_activation(kind, name):
+    compare(replace(DRAFTS[kind], activation=name, dtype="int8", zero_point=-5, attributes={"quantum": 0.125}))
+
+
+@pytest.mark.parametrize("attributes", [{}, {"count_pad": True}, {"count_pad": True, "beyond_down": 1}])
+def test_average_pooling_over_windows(attributes):
+    bound = compare(Node(1, "n", "avgpool", (0,), (4, 1, 1), (2, 3), (2, 1), (1, 0, 1, 1), (1, 2), attributes=attributes))
+    assert type(bound).__name__ == "WindowMeans"
+
+
+def test_concatenation_along_columns():
+    compare(replace(DRAFTS["concat"], attributes={"axis": "columns"}))
 
 
 def test_kernels_take_the_activations_of_common_networks():
