@@ -1,0 +1,62 @@
+"""Values of a sweep's axis as places along a figure's axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axis import Axis
+from numpy.typing import NDArray
+
+from accelsim.plots.style import CHARACTER, plain
+from accelsim.sweepfile import number
+from accelsim.sweeptable import axes as axes_of
+
+WIDE = 8
+"""Numbers whose largest is this many times the smallest are drawn on a scale of powers of two."""
+
+
+def axis_label(path: str) -> str:
+    """What an axis is called: `accelerator.buffer.size` is 'buffer size'."""
+    return plain(" ".join(path.split(".")[-2:]).replace("_", " ").removeprefix("accelerator "))
+
+
+def held(table: pd.DataFrame, drawn: Sequence[str]) -> str:
+    """The values of the axes that are not drawn, for a title."""
+    texts = [f"{axis_label(axis)} {table[axis].iloc[0]}" for axis in axes_of(table) if axis not in drawn]
+    return f" ({', '.join(texts)})" if texts else ""
+
+
+def ordered(column: pd.Series) -> list[Any]:
+    """The values of a column, each once: by size where they are numbers or quantities, else in the order of the table."""
+    found = list(dict.fromkeys(column))
+    sizes = _sizes(found)
+    return found if sizes is None else [found[index] for index in np.argsort(sizes, kind="stable")]
+
+
+def places(values: Sequence[Any]) -> NDArray[np.float64]:
+    """Where values stand: by size, by its logarithm where they span much, else one after the other."""
+    sizes = _sizes(values)
+    if sizes is None or len(values) < 2:
+        return np.arange(len(values), dtype=np.float64)
+    array = np.array(sizes, dtype=np.float64)
+    return np.log2(array) if array.min() > 0 and array.max() >= WIDE * array.min() else array
+
+
+def name_values(axis: Axis, at: Sequence[float], values: Sequence[Any], room: float) -> None:
+    """Name values along an axis as they are written, all of them or every 2nd, 3rd ... Units: `room` in inches."""
+    texts = [plain(f"{value:g}" if isinstance(value, float) else str(value)) for value in values]
+    longest = CHARACTER * max(map(len, texts), default=0) + 0.08
+    step = max(1, int(np.ceil(len(texts) * longest / room)))
+    axis.set_ticks(list(at[::step]), texts[::step])
+    axis.set_ticks(list(at), minor=True)
+
+
+def _sizes(values: Sequence[Any]) -> list[int | float] | None:
+    """Numbers that the values are, in base units; None where they are not all of one kind."""
+    found = [number(value.item() if isinstance(value, np.generic) else value) for value in values]
+    kinds = {id(one[1]) if one is not None else None for one in found}
+    sizes = [one[0] for one in found if one is not None]
+    return sizes if len(kinds) == 1 and len(sizes) == len(found) else None

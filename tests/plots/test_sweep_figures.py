@@ -1,0 +1,129 @@
+"""Figures of sweeps: what is drawn, and that a reader can read it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from accelsim import plots
+from accelsim.errors import ConfigError
+from accelsim.plots.axis_values import ordered, places
+from accelsim.sweeptable import COUNTS, DERIVED, ENERGIES, FIRST, RATIOS
+
+SIZE, RATE = "accelerator.buffer.size", "accelerator.link.bytes_per_cycle"
+SCHEMES = ("dense", "channel_marker", "part_marker")
+SIZES = ("64 KiB", "32 KiB", "128 KiB", "1 MiB")
+
+
+def table(rates: tuple[int, ...] = (8, 16), failed: str = "", schemes: tuple[str, ...] = SCHEMES) -> pd.DataFrame:
+    """A sweep of sizes (not in order) and rates; a smaller buffer moves more, a later scheme less."""
+    rows = []
+    for size in SIZES:
+        for rate in rates:
+            for number, scheme in enumerate(schemes):
+                lost = size == failed
+                moved = int(1e9 / (1 + SIZES.index(size)) * (1 - 0.1 * number))
+                first = dict(zip(FIRST, (1, "net", "dog", "synthetic", 0.0, scheme, scheme, "fast"), strict=True))
+                numbers = dict.fromkeys((*DERIVED, *COUNTS, *ENERGIES, *RATIOS), None if lost else 1 + number)
+                known = {
+                    "bytes_moved": moved,
+                    "total_cycles": moved // rate,
+                    "stall_percent": 40.0 - rate,
+                    "bytes_saved_percent": 10.0 * number,
+                }
+                rows.append({**first, SIZE: size, RATE: rate, "error": "too small" if lost else "", **numbers, **({} if lost else known)})
+    frame = pd.DataFrame(rows)
+    return frame.astype(dict.fromkeys(COUNTS, "Int64") | dict.fromkeys((*DERIVED, *ENERGIES, *RATIOS), "float64"))
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize("width", [plots.SINGLE_COLUMN, plots.DOUBLE_COLUMN])
+def test_curves_have_a_line_a_scheme_in_order_of_size(width: float) -> None:
+    figure = plots.sweep_curves(table((8,)), width)
+    assert texts(figure) == list(SCHEMES)
+    moved, cycles, stalled, saved = figure.axes
+    assert moved.get_ylabel() == "bytes moved (GB)"
+    assert "cycles" in cycles.get_ylabel()
+    assert stalled.get_ylabel() == "stalled (% of cycles)"
+    assert saved.get_xlabel() == "buffer size"
+    assert all(len(panel.lines) == 3 for panel in figure.axes)
+    x, y = moved.lines[0].get_data()
+    assert np.allclose(np.diff(x), [1, 1, 3]), "sizes stand on a scale of powers of two"
+    assert np.allclose(y, [0.5, 1.0, 1 / 3, 0.25])
+    assert "link bytes per cycle 8" in figure.get_suptitle().replace("\n", " ")
+    assert "source: synthetic" in figure.get_suptitle().replace("\n", " ")
+    plots.render(figure)  # a layout that collapses is a warning, and warnings are errors
+
+
+def test_ticks_name_values_as_written_and_do_not_overlap() -> None:
+    figure = plots.sweep_curves(table((8,)))
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[2].get_xticklabels()]
+    assert figure.axes[2].get_xticklabels()[0].get_text() == "32 KiB"
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_a_point_without_a_result_is_a_cross_and_not_a_line_to_zero() -> None:
+    figure = plots.sweep_curves(table((8,), failed="32 KiB"))
+    assert texts(figure) == [*SCHEMES, "no result"]
+    assert np.isnan(figure.axes[0].lines[0].get_ydata()[0])
+    plots.render(figure)
+
+
+def test_a_sweep_without_any_result_is_still_drawn() -> None:
+    rows = table((8,), failed="32 KiB")
+    plots.render(plots.sweep_curves(rows[rows["error"] != ""]))
+
+
+def test_curves_refuse_rows_that_do_not_make_one_figure() -> None:
+    with pytest.raises(ConfigError, match=r"curves against .* need one value of"):
+        plots.sweep_curves(table())
+    with pytest.raises(ConfigError, match="is no axis of this sweep"):
+        plots.sweep_curves(table(), axis="size")
+    two = pd.concat([table((8,)), table((8,)).assign(job=2)])
+    with pytest.raises(ConfigError, match="shows one trace, the table has 2"):
+        plots.sweep_curves(two)
+    with pytest.raises(ConfigError, match="this is no table of a sweep"):
+        plots.sweep_curves(pd.DataFrame({"layer": []}))
+
+
+def test_a_heat_map_has_a_panel_a_scheme_and_a_cell_a_point() -> None:
+    figure = plots.heat_map(table(failed="32 KiB"), value="stall_percent")
+    panels = [panel for panel in figure.axes if panel.get_title()]
+    assert [panel.get_title() for panel in panels] == list(SCHEMES)
+    picture = panels[0].images[0].get_array()
+    assert picture.shape == (2, 4)
+    assert picture.mask[:, 0].all(), "32 KiB gave nothing"
+    assert picture[:, 1].tolist() == [32.0, 24.0]
+    assert [text.get_text() for text in panels[0].texts].count("×") == 2
+    assert "× no result" in figure.get_suptitle()
+    plots.render(figure)
+
+
+def test_a_heat_map_refuses_one_axis_and_unknown_numbers() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'speed_up'"):
+        plots.heat_map(table(), value="speedup")
+    with pytest.raises(ConfigError, match="needs two axes"):
+        plots.heat_map(table().drop(columns=RATE))
+
+
+def test_the_gallery_holds_further_axes_at_each_value() -> None:
+    names = [name for name, _ in plots.of_sweep(table())]
+    curves, maps = [f"1_net_dog_curves_{rate}" for rate in (8, 16)], ("bytes_saved_percent", "speed_up", "stall_percent")
+    assert names == [*curves, *(f"1_net_dog_{value}" for value in maps)]
+    assert [name for name, _ in plots.of_sweep(table((8,)))] == ["1_net_dog_curves_8"]
+
+
+def test_values_are_ordered_by_size_only_where_they_are_sizes() -> None:
+    assert ordered(pd.Series(["1 MiB", "64 KiB"])) == ["64 KiB", "1 MiB"]
+    assert ordered(pd.Series(["edge", "ddr4"])) == ["edge", "ddr4"]
+    assert places(["edge", "ddr4"]).tolist() == [0, 1]
+    assert places([2, 4, 6]).tolist() == [2, 4, 6]
+    assert places([1, 16]).tolist() == [0, 4]

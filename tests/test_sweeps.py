@@ -1,0 +1,300 @@
+"""Sweeps: what they span, what they keep, and that an interrupted one goes on to the same table."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from schedule_samples import conv, graph, maxpool, trace
+
+import accelsim
+from accelsim import simulate, sweepfile, sweeps, sweeptable, tracefile
+from accelsim.errors import ConfigError
+from accelsim.store import FILE, Kept, Store
+from accelsim.sweepspace import settings
+
+ROOT = Path(__file__).parents[1]
+MACHINE = """\
+accelerator:
+  name: small
+  clock: 800 MHz
+  pe_array: {rows: 4, cols: 4}
+  buffer: {organisation: unified, size: 64 KiB}
+  link: {kind: bus}
+  dram: {kind: flat, rate: 12.8 GB/s}
+"""
+SWEEP = """\
+sweep:
+  name: tried
+  accelerator: small.yaml
+  schemes: [channel_marker]
+  axes:
+    accelerator.buffer.size: {from: 2 KiB, to: 16 KiB, scale: powers_of_two}
+    accelerator.link.bytes_per_cycle: [4, 16]
+  jobs: [{trace: noise.npz}]
+  processes: 1
+  results: out
+"""
+PATH = "accelerator.buffer.size"
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with a machine, a trace and a sweep of 4 x 2 machines under two schemes."""
+    monkeypatch.chdir(tmp_path)
+    Path("small.yaml").write_text(MACHINE)
+    Path("sweep.yaml").write_text(SWEEP)
+    tracefile.save(trace(graph((4, 12, 12), conv(8, 3), maxpool(), conv(16, 3))), "noise.npz")
+    return tmp_path
+
+
+def swept(**more: object) -> sweeps.Outcome:
+    outcome = sweeps.run("sweep.yaml", figures=False, **more)  # type: ignore[arg-type]
+    assert outcome is not None
+    return outcome
+
+
+def axis(text: str) -> tuple[object, ...]:
+    Path("sweep.yaml").write_text(SWEEP.replace("[4, 16]", text))
+    return sweepfile.load("sweep.yaml").values("accelerator.link.bytes_per_cycle")
+
+
+def refusal(old: str, new: str) -> str:
+    Path("bad.yaml").write_text(SWEEP.replace(old, new))
+    with pytest.raises(ConfigError) as raised:
+        sweeps.run("bad.yaml", dry_run=True)
+    return str(raised.value)
+
+
+@pytest.mark.usefixtures("house")
+def test_ranges_keep_units_and_whole_numbers() -> None:
+    assert axis("{from: 32 KiB, to: 4 MiB, scale: powers_of_two}") == (
+        *(f"{2**n} KiB" for n in range(5, 10)),
+        "1 MiB",
+        "2 MiB",
+        "4 MiB",
+    )
+    assert axis("{from: 1, to: 9, steps: 5}") == (1, 3, 5, 7, 9)
+    assert axis("{from: 1, to: 100, steps: 3, scale: log}") == (1, 10, 100)
+    assert axis("{from: 0.5, to: 1.0, steps: 3}") == (0.5, 0.75, 1.0)
+    assert axis("{from: 6.4 GB/s, to: 12.8 GB/s, steps: 3}") == ("6.4 GB/s", "9.6 GB/s", "12.8 GB/s")
+
+
+@pytest.mark.usefixtures("house")
+def test_axes_are_combined_unless_they_go_in_step_and_conditions_choose() -> None:
+    def spanned(more: str) -> list[tuple[object, ...]]:
+        Path("sweep.yaml").write_text(SWEEP.replace("{from: 2 KiB, to: 16 KiB, scale: powers_of_two}", "[8 KiB, 16 KiB]") + more)
+        return [tuple(setting.values.values()) for setting in settings(sweepfile.load("sweep.yaml"))]
+
+    assert spanned("") == [("8 KiB", 4), ("8 KiB", 16), ("16 KiB", 4), ("16 KiB", 16)]
+    assert spanned(f"  zip: [[{PATH}, accelerator.link.bytes_per_cycle]]\n") == [("8 KiB", 4), ("16 KiB", 16)]
+    assert spanned("  where: ['buffer.size >= 10 KiB', 'bytes_per_cycle < 8']\n") == [("16 KiB", 4)]
+
+
+@pytest.mark.usefixtures("house")
+def test_every_fault_of_every_machine_is_told_at_once_with_its_line() -> None:
+    text = refusal("[4, 16]", "[4, 0]\n    accelerator.bufer.size: [1 KiB]\n    accelerator.dma.burst: [100 B]")
+    assert "bad.yaml:7: accelerator.link.bytes_per_cycle: 0 is too small" in text
+    assert "bad.yaml:8: accelerator: unknown key 'bufer'" in text
+    assert "Did you mean 'buffer'?" in text
+    assert "bad.yaml:9: accelerator.dma.burst: burst 100 B is not a multiple of access 64 B" in text
+
+
+@pytest.mark.usefixtures("house")
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("2 KiB, to", "32 KiB, to", "to 16 KiB lies below from 32 KiB"),
+        ("2 KiB, to", "2 ns, to", "from and to are not of one kind"),
+        ("powers_of_two", "log", "How many values".lower()),
+        ("accelerator.link", "machine.link", "'machine.link.bytes_per_cycle' is no path of a key"),
+        ("  jobs", "  zip: [[a.b, accelerator.buffer.size]]\n  jobs", "'a.b' is no axis"),
+        ("  jobs", f"  zip: [[{PATH}, accelerator.link.bytes_per_cycle]]\n  jobs", "need as many values"),
+        ("  jobs", "  where: [size]\n  jobs", "'size' is no condition"),
+        ("  jobs", "  where: ['size > 1 MiB']\n  jobs", "no point meets every condition"),
+        ("[channel_marker]", "[channel_marker, channel_marker]", "'channel_marker' stands twice"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused(old: str, new: str, told: str) -> None:
+    assert told.lower() in refusal(old, new).lower()
+
+
+@pytest.mark.usefixtures("house")
+def test_rows_stand_in_the_order_of_the_file_and_say_what_a_replay_says() -> None:
+    table = swept().table
+    assert list(table[PATH].unique()) == ["2 KiB", "4 KiB", "8 KiB", "16 KiB"]
+    assert list(table["scheme"][:2]) == ["dense", "channel_marker"]
+    row = table[(table[PATH] == "8 KiB") & (table["accelerator.link.bytes_per_cycle"] == 4) & (table["scheme"] == "channel_marker")].iloc[0]
+    machine = simulate.load_accelerator("small.yaml", ["buffer.size=8 KiB", "link.bytes_per_cycle=4"])
+    comparison = simulate.compare(tracefile.load("noise.npz"), machine, ["channel_marker"])
+    assert row["total_cycles"] == comparison.result("channel_marker").totals["total_cycles"]
+    assert row["bytes_moved_ratio"] == comparison.ratios("channel_marker")["bytes_moved"]
+    assert row["energy_ratio"] == pytest.approx(comparison.ratios("channel_marker")["energy"])
+
+
+@pytest.mark.usefixtures("house")
+def test_a_point_is_never_simulated_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = swept()
+    assert first.simulated == 16
+    before = Path("out/sweep.csv").read_bytes()
+    again = swept()
+    assert again.simulated == 0
+    assert Path("out/sweep.csv").read_bytes() == before
+    assert swept(overrides=["schemes=[channel_marker, zvc]"]).simulated == 8, "what is new, and no more"
+    monkeypatch.setattr(sweeps, "program", lambda: "another version")
+    assert swept().simulated == 16, "another program may give other numbers"
+
+
+@pytest.mark.usefixtures("house")
+def test_a_point_that_fails_is_a_row_with_its_error() -> None:
+    Path("sweep.yaml").write_text(SWEEP.replace("from: 2 KiB", "from: 64 B"))
+    outcome = swept()
+    lost = outcome.table[outcome.table["error"] != ""]
+    assert 0 < outcome.failed == len(lost) < len(outcome.table)
+    assert lost["error"].str.contains("buffer").all()
+    assert lost["bytes_moved"].isna().all()
+    assert outcome.table.loc[outcome.table["error"] == "", "bytes_moved"].notna().all()
+    assert swept().simulated == 0, "what failed fails again"
+
+
+@pytest.mark.usefixtures("house")
+def test_a_dry_run_tells_points_and_time_and_writes_nothing() -> None:
+    told: list[str] = []
+    assert sweeps.run("sweep.yaml", dry_run=True, announce=told.append) is None
+    assert told[0].startswith("sweep tried: 16 points, 8 machines; about ")
+    assert not Path("out").exists()
+
+
+@pytest.mark.usefixtures("house")
+def test_two_sweeps_in_one_folder_are_refused() -> None:
+    with Store(Path("out")), pytest.raises(ConfigError, match="another sweep is at work in this folder"):
+        swept()
+    assert swept().simulated == 16
+
+
+def test_a_store_gives_back_what_was_added_and_refuses_what_is_none(tmp_path: Path) -> None:
+    points = {"a": Kept({"x": 1, "y": 0.1}, "", 0.5), "b": Kept({}, "too small", 0.1)}
+    with Store(tmp_path) as store:
+        store.add(points)
+    with Store(tmp_path) as store:
+        assert store.read(["a", "b", "c"]) == points
+    (tmp_path / FILE).write_text("this is no database, and it is long enough to be looked at" * 20)
+    with pytest.raises(ConfigError, match="cannot be used"):
+        Store(tmp_path)
+
+
+@pytest.mark.usefixtures("house")
+def test_options_of_schemes_and_kinds_of_parts_can_be_axes() -> None:
+    text = SWEEP.replace("[channel_marker]", "[zero_block]").replace(
+        "accelerator.link.bytes_per_cycle: [4, 16]", "scheme.zero_block.height: [2, 4]"
+    )
+    Path("sweep.yaml").write_text(text.replace("{from: 2 KiB, to: 16 KiB, scale: powers_of_two}", "[8 KiB]"))
+    table = swept().table
+    assert list(table["scheme"]) == ["dense", "zero_block", "dense", "zero_block"]
+    assert table["label"][1] != table["label"][3]
+    assert len(table["label"].unique()) == 3
+    links = "accelerator.link: [{kind: bus, bytes_per_cycle: 8}, {kind: pcie, lanes: 4}]"
+    Path("sweep.yaml").write_text(SWEEP.replace("accelerator.link.bytes_per_cycle: [4, 16]", links))
+    kinds = [setting.machine.accelerator.link.kind for setting in settings(sweepfile.load("sweep.yaml"))]
+    assert kinds == ["bus", "pcie"] * 4
+
+
+@pytest.mark.usefixtures("house")
+def test_python_gets_a_data_frame_that_the_folder_gives_back_with_a_config_that_loads() -> None:
+    table = accelsim.sweep("sweep.yaml", figures=False)
+    pd.testing.assert_frame_equal(table, sweeptable.read(Path("out")), check_dtype=False)
+    assert accelsim.sweep is sweeps.sweep
+    assert sweepfile.load("out/config.yaml").values(PATH) == sweepfile.load("sweep.yaml").values(PATH)
+
+
+@pytest.mark.usefixtures("house")
+def test_networks_are_inferred_once_and_a_job_may_have_its_own_schemes() -> None:
+    digits = ROOT / "configs/network/digits"
+    jobs = f"[{{trace: noise.npz, schemes: [zvc]}}, {{network: {digits}/network.yaml, images: ['{digits}/images/[35].png']}}]"
+    Path("sweep.yaml").write_text(SWEEP.replace("[{trace: noise.npz}]", jobs).replace("from: 2 KiB", "from: 16 KiB"))
+    told: list[str] = []
+    sweeps.run("sweep.yaml", dry_run=True, announce=told.append)
+    assert told[0].startswith("sweep tried: 4 points")
+    assert told[0].endswith("and 8 points of 2 images that are still to be inferred")
+    table = swept().table
+    assert table.groupby("job")["image"].first().tolist() == ["noise", "3", "5"]
+    assert table.groupby("job")["scheme"].unique().map(list).tolist() == [["dense", "zvc"], *[["dense", "channel_marker"]] * 2]
+    seen: list[str] = []
+    assert swept(progress=lambda what, done, total: seen.append(what)).simulated == 0
+    assert not any(what.startswith("infer") for what in seen)
+    assert len(list(Path("out/traces").iterdir())) == 2
+
+
+def start(*more: str) -> subprocess.Popen[str]:
+    """A sweep of two processes in a session of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "accelsim", "sweep", "sweep.yaml", "--processes", "2", "--no-figures", *more]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload]
+
+
+def wait_for_points(driver: subprocess.Popen[str], bytes_more: int = 30_000) -> None:
+    """Until the driver has kept some points after its first ones. Units: bytes that the store's log grows by."""
+    log = Path(f"out/{FILE}-wal")
+    begin, first = time.monotonic(), None
+    while driver.poll() is None and time.monotonic() - begin < 60:
+        size = log.stat().st_size if log.exists() else 0
+        first = size if first is None and size > 20_000 else first
+        if first is not None and size >= first + bytes_more:
+            return
+        time.sleep(0.002)
+    pytest.fail(f"the sweep ended or stood still before it was stopped: {driver.communicate()}")
+
+
+def many() -> None:
+    Path("sweep.yaml").write_text(SWEEP.replace("[4, 16]", "{from: 1, to: 40, steps: 40}").replace("from: 2 KiB", "from: 4 KiB"))
+
+
+@pytest.mark.usefixtures("house")
+def test_a_sweep_that_is_killed_or_stopped_goes_on_to_the_same_table() -> None:
+    many()
+    driver = start()
+    wait_for_points(driver)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.communicate()
+    assert not Path("out/sweep.csv").exists()
+    resumed = swept()
+    assert 0 < resumed.simulated < len(resumed.table) == 240
+    whole = swept(results="whole")
+    assert whole.simulated == 240
+    for name in ("sweep.csv", "sweep.parquet"):
+        assert Path("out", name).read_bytes() == Path("whole", name).read_bytes()
+
+
+@pytest.mark.usefixtures("house")
+def test_ctrl_c_leaves_a_clean_store_and_says_how_to_go_on() -> None:
+    many()
+    driver = start()
+    wait_for_points(driver)
+    os.killpg(driver.pid, signal.SIGINT)
+    _, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert "of 240 points are kept in out/points.sqlite\n    give the same command again to go on" in errors
+    assert "Traceback" not in errors
+    assert not Path(f"out/{FILE}-wal").exists(), "the store was closed"
+    assert 0 < swept().simulated < 240
+
+
+def test_dense_bytes_fall_as_the_shipped_sweep_enlarges_the_buffer(tmp_path: Path) -> None:
+    asked = sweepfile.load(ROOT / "configs/sweep/buffer.yaml")
+    assert len(asked.values(PATH)) == 8
+    sizes = [f"axes={{{PATH}: [128 KiB, 512 KiB, 2 MiB]}}", "jobs=[{trace: " + str(ROOT / "traces/squeezenet_v1.1_dog.npz") + "}]"]
+    table = accelsim.sweep(ROOT / "configs/sweep/buffer.yaml", sizes, results=tmp_path / "out", processes=1)
+    for column in ("bytes_dense", "bytes_moved"):
+        dense = table[table["scheme"] == "dense"][column]
+        assert dense.is_monotonic_decreasing
+        assert dense.iloc[0] > dense.iloc[-1]
+    assert sorted(path.name for path in (tmp_path / "out/figures").iterdir()) == [
+        f"1_squeezenet_v1.1_dog_curves.{kind}" for kind in ("png", "svg")
+    ]
