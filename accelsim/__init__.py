@@ -1,11 +1,11 @@
 """accelsim: what zeros in feature maps are worth.
 
-    import accelsim
+import accelsim
 
-    outcome = accelsim.run("configs/run/quickstart.yaml")
-    trace = accelsim.load_trace("traces/squeezenet_v1.1_dog.npz")
-    result = accelsim.replay(trace, "configs/accelerator/edge.yaml", "channel_marker")
-    result.as_frame()
+outcome = accelsim.run("configs/run/quickstart.yaml")
+trace = accelsim.load_trace("traces/squeezenet_v1.1_dog.npz")
+result = accelsim.replay(trace, "configs/accelerator/edge.yaml", "channel_marker")
+result.as_frame()
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from accelsim.errors import AccelsimError, ConfigError, EngineError, ModelError, TraceError, UserError
     from accelsim.hardware import load_accelerator
     from accelsim.simulate import compare, infer, plot, replay, run
+    from accelsim.sweeps import sweep
     from accelsim.tracefile import load as load_trace
     from accelsim.tracefile import save as save_trace
 
@@ -35,6 +36,7 @@ __all__ = [
     "replay",
     "run",
     "save_trace",
+    "sweep",
 ]
 
 _HOMES = {
@@ -43,11 +45,14 @@ _HOMES = {
     "load_accelerator": ("hardware", None),
     "load_trace": ("tracefile", "load"),
     "save_trace": ("tracefile", "save"),
+    "sweep": ("sweeps", None),
 }
 
 
 def __getattr__(name: str) -> object:
     """Import the public names when they are first used, so that the command line answers at once."""
+    if name == "torch":
+        return import_module("accelsim.torch")
     if name not in _HOMES:
         raise AttributeError(f"module 'accelsim' has no attribute {name!r}")
     module, attribute = _HOMES[name]

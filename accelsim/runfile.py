@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +15,21 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from accelsim import configfile
-from accelsim.errors import ConfigError, RefusalError, choices, nearest, quoted, refuse
-from accelsim.families import Member
+from accelsim.energy import Energy
+from accelsim.errors import ModelError, RefusalError, choices, nearest, quoted, refuse
+from accelsim.hardware import EMBEDDED as IN_ACCELERATOR
 from accelsim.hardware import Accelerator
 from accelsim.images import PRESETS, Preprocessing
 from accelsim.located import Text
-from accelsim.schema import json_schema
+from accelsim.memory import Memory
+from accelsim.networks import zoo
+from accelsim.schema import FromPath
+from accelsim.schemes._written import Written
 
 _NPZ = ".npz:"
 _WILD = frozenset("*?[")
+WAYS = ("darknet", "onnx", "zoo")
+"""Keys of a network file that name a network; one of them must be there."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +58,7 @@ class Location:
         return {"type": "string", "minLength": 1}
 
 
-class _FromPath:
-    """Pydantic annotation: `configfile` puts the content of a file in where only its path is written; the schema allows both."""
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"anyOf": [{"type": "string", "minLength": 1}, handler(schema)]}
-
-
-class _Preset:
+class PresetName:
     """Pydantic annotation of a preprocessing: the name of a preset stands for its keys."""
 
     def _read(self, value: Any) -> Any:
@@ -75,7 +75,7 @@ class _Preset:
         return {"anyOf": [{"type": "string", "enum": sorted(PRESETS)}, handler(schema)]}
 
 
-class _Images:
+class ImageList:
     """Pydantic annotation of a list of images: globs become the files they match, in order of name; every file must be there."""
 
     def _read(self, value: Any) -> Any:
@@ -109,6 +109,24 @@ class _FileName:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+
+class _InTheZoo:
+    """Pydantic annotation of the name of a network in the zoo."""
+
+    def _check(self, name: str) -> str:
+        try:
+            zoo.load(name)
+        except ModelError as fault:
+            first, *rest = str(fault).splitlines()
+            raise RefusalError(first, *map(str.strip, rest)) from None
+        return name
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "pattern": f"^({'|'.join(map(re.escape, zoo.names()))})(@[0-9]+)?$"}
 
 
 InputFile = Annotated[Path, Location()]
@@ -147,20 +165,40 @@ class NetworkFile(Section):
 
     name: Name
     """What reports and trace files call it."""
-    darknet: Darknet
-    """The network's files."""
-    preprocessing: Annotated[Preprocessing, _Preset()]
+    darknet: Darknet | None = None
+    """A network in Darknet's files."""
+    onnx: InputFile | None = None
+    """A network in an ONNX file."""
+    zoo: Annotated[str, _InTheZoo()] | None = None
+    """A well-known network without weights, by name; at another input size with it: resnet50@256."""
+    synthetic_weights: Annotated[int, Field(ge=0)] | None = None
+    """Seed of random weights for a network that has none: it then runs on images, and every trace and report says 'synthetic'."""
+    preprocessing: Annotated[Preprocessing, PresetName()]
     """Name of a preset, or its keys."""
     labels: Labels | None = None
     """Names of the outputs."""
+
+    @model_validator(mode="after")
+    def _one_network(self) -> NetworkFile:
+        given = [way for way in WAYS if getattr(self, way) is not None]
+        faults = []
+        if not given:
+            faults.append(RefusalError("no network is named", f"give one of: {', '.join(WAYS)}"))
+        faults += [RefusalError(f"one network is enough, {given[0]} names another", f"remove {way}", at=[way]) for way in given[1:]]
+        if self.synthetic_weights is not None and self.darknet is not None and self.darknet.weights is not None:
+            faults.append(RefusalError("the network has weights of its own", "remove one of the two", at=["synthetic_weights"]))
+        if self.synthetic_weights is not None and self.onnx is not None:
+            faults.append(RefusalError("an ONNX file has weights of its own", "remove one of the two", at=["synthetic_weights"]))
+        refuse(faults)
+        return self
 
 
 class InferenceJob(Section):
     """A network that runs on images; each image gives one trace."""
 
-    network: Annotated[NetworkFile, _FromPath()]
+    network: Annotated[NetworkFile, FromPath()]
     """Path of a network file, or its content."""
-    images: Annotated[tuple[str, ...], Field(min_length=1), _Images()]
+    images: Annotated[tuple[str, ...], Field(min_length=1), ImageList()]
     """Image files, globs, or arrays in archives (photos.npz:dog, stack.npz:images:17)."""
     epsilon: Annotated[float, Field(ge=0.0)] = 0.0
     """A value counts as zero if its magnitude is at most this; 0 is lossless."""
@@ -187,10 +225,10 @@ class Run(Section):
 
     name: Name
     """What the results are filed under."""
-    accelerator: Annotated[Accelerator, _FromPath()]
+    accelerator: Annotated[Accelerator, FromPath()]
     """Path of an accelerator file, or its content."""
-    schemes: Annotated[tuple[Annotated[str, Member("schemes")], ...], Field(min_length=1)] = ("dense", "channel_marker")
-    """What is done about zeros; each job is replayed under each."""
+    schemes: Annotated[tuple[Written, ...], Field(min_length=1)] = ("dense", "channel_marker")
+    """What is done about zeros, by name, with options as {zero_block: {height: 8, width: 8}}; each job is replayed under each."""
     engine: Literal["fast", "reference"] = "fast"
     """The compiled engine, or the readable one that defines what it must give."""
     results: Annotated[Path, Location(file=False, here=True)] = Path("results")
@@ -214,10 +252,16 @@ class Run(Section):
         return self
 
 
-EMBEDDED = {"accelerator": "accelerator", "jobs.*.network": "network"}
-"""Where a run file may hold the path of another file, and that file's root key."""
+EMBEDDED = {
+    "accelerator": "accelerator",
+    "jobs.*.network": "network",
+    **{f"accelerator.{path}": root for path, root in IN_ACCELERATOR.items()},
+}
+"""Where a run file may hold the path of another file, and that file's root key; a file before those named in it."""
 
-KINDS: Mapping[str, type[BaseModel]] = MappingProxyType({"accelerator": Accelerator, "network": NetworkFile, "run": Run})
+KINDS: Mapping[str, type[BaseModel]] = MappingProxyType(
+    {"accelerator": Accelerator, "energy": Energy, "memory": Memory, "network": NetworkFile, "run": Run}
+)
 """Kinds of YAML files by root key."""
 
 
@@ -235,13 +279,6 @@ def describe(resolved: Run | NetworkFile) -> str:
     """A resolved run or network file as YAML, defaults and all, paths absolute; loading it gives the same again."""
     root = "run" if isinstance(resolved, Run) else "network"
     return configfile.dump({root: resolved.model_dump(mode="json", exclude_none=True)})
-
-
-def schema(kind: str) -> dict[str, Any]:
-    """JSON Schema of one kind of file: accelerator, network or run. Raises `ConfigError` for another kind."""
-    if kind not in KINDS:
-        raise ConfigError(f"schema: {kind!r} is not a kind of file\n    {choices(sorted(KINDS), kind)}")
-    return json_schema(kind, KINDS[kind])
 
 
 def _from_folder(value: str | Path) -> Path:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from accelsim.units import QUANTITIES
 
@@ -18,6 +20,13 @@ _INCLUDE = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
 }
 _FORMATS = {quantity.noun: quantity.format for quantity in QUANTITIES}
+
+
+class FromPath:
+    """Pydantic annotation: `configfile` puts the content of a file in where only its path is written; the schema allows both."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string", "minLength": 1}, handler(schema)]}
 
 
 def json_schema(kind: str, model: type[BaseModel]) -> dict[str, Any]:

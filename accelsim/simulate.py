@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
-from accelsim import configfile, engines, inference, report, runfile, tracefile
+from accelsim import batch, configfile, engines, inference, report, runfile, tracefile
 from accelsim.errors import ConfigError, EngineError, choices
 from accelsim.hardware import Accelerator, describe
 from accelsim.kernels.compile import is_compiled
 from accelsim.kernels.conv import conv2d as convolution_kernel
 from accelsim.kernels.replay import replay as replay_kernel
-from accelsim.networks import darknet
+from accelsim.networks import darknet, onnx, scalesim, synthetic, zoo
 from accelsim.networks.network import Network
-from accelsim.report import Comparison, Result
+from accelsim.report import Comparison, Result, chrome
 from accelsim.runfile import InferenceJob, NetworkFile, Run
 from accelsim.schedule import build
-from accelsim.trace import Trace
+from accelsim.schedule.tables import Schedule
+from accelsim.schemes import load as load_scheme
+from accelsim.timeline import Timeline
+from accelsim.trace import PUBLISHED, Trace
 from accelsim.validation.activations import Validation
 
+Keep = Callable[[Trace, Schedule, Timeline], None]
+"""Called with each replay's tables, which a result does not hold."""
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many steps are done, and how many there are."""
 
 
 def silent(what: str, done: int, total: int) -> None:
     """Report nothing."""
+
+
+def forget(trace: Trace, schedule: Schedule, times: Timeline) -> None:
+    """Keep nothing."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,11 +61,12 @@ def run(
     engine: str | None = None,
     results: str | Path | None = None,
     figures: bool = True,
+    timelines: bool = False,
     progress: Progress = silent,
 ) -> Outcome:
     """Do everything that a run file asks for and write its results folder.
 
-    `overrides`: `dotted.path=value`; `engine` and `results` override those keys.
+    `overrides`: `dotted.path=value`; `engine` and `results` override those keys. `timelines`: write one of each replay, for Perfetto.
     Raises:  `ConfigError`, `ModelError`, `TraceError` for what the user can mend, before anything is written
     """
     asked = runfile.load_run(file, overrides)
@@ -64,13 +75,19 @@ def run(
     report.require_writable(folder)
     comparisons: list[Comparison] = []
     traces: list[Trace] = []
+    files: dict[str, bytes] = {}
+
+    def keep(trace: Trace, schedule: Schedule, times: Timeline) -> None:
+        name = f"{trace.graph.name}_{trace.image}_{schedule.scheme}.json".replace("/", "_")
+        files[f"timelines/{name}"] = chrome.timeline(trace, schedule, times, asked.accelerator)
+
     for trace in _traces(asked, progress):
-        comparisons.append(compare(trace, asked.accelerator, asked.schemes, engine, progress))
+        comparisons.append(compare(trace, asked.accelerator, asked.schemes, engine, progress, keep if timelines else forget))
         traces.append(trace)
-        if asked.keep_traces is not None and trace.source == "inference":
+        if asked.keep_traces is not None and trace.source != PUBLISHED:
             tracefile.save(trace, asked.keep_traces / trace_name(trace))
     resolved = asked.model_copy(update={"engine": engine, "results": folder})
-    _write(folder, comparisons, traces, runfile.describe(resolved), figures, progress)
+    _write(folder, comparisons, traces, runfile.describe(resolved), figures, progress, files)
     return Outcome(tuple(comparisons), tuple(traces), folder)
 
 
@@ -110,31 +127,39 @@ def infer(
 
 
 def compare(
-    trace: Trace, accelerator: Accelerator, schemes: Iterable[str], engine: str = "fast", progress: Progress = silent
+    trace: Trace, accelerator: Accelerator, schemes: Iterable[str], engine: str = "fast", progress: Progress = silent, keep: Keep = forget
 ) -> Comparison:
-    """Replay one trace on one machine under dense and the given schemes, dense first."""
-    names = list(dict.fromkeys(["dense", *schemes]))
+    """Replay one trace on one machine under dense and the given schemes, dense first. `keep` gets the tables of each replay."""
+    names = list(dict.fromkeys(["dense", *(load_scheme(scheme).label for scheme in schemes)]))
     results = []
     if engine == "fast" and not is_compiled(replay_kernel):
         progress("compile the replay kernel (first use; later runs find it cached)", 0, len(names))
     for done, scheme in enumerate(names):
         progress(f"replay {trace.graph.name}, {trace.image}: {scheme}", done, len(names))
-        results.append(replay(trace, accelerator, scheme, engine))
+        results.append(replay(trace, accelerator, scheme, engine, keep))
     return Comparison.of(results)
 
 
-def replay(trace: Trace | str | Path, accelerator: Accelerator | str | Path, scheme: str = "channel_marker", engine: str = "fast") -> Result:
-    """Replay one trace on one machine under one scheme. Trace and accelerator may be paths of their files.
+def replay(
+    trace: Trace | str | Path,
+    accelerator: Accelerator | str | Path,
+    scheme: str = "channel_marker",
+    engine: str = "fast",
+    keep: Keep = forget,
+) -> Result:
+    """Replay one trace on one machine under one scheme. Trace and accelerator may be paths of their files. `keep` gets the tables.
 
     Raises:  `ConfigError`, `TraceError` for what the user can mend; `EngineError` for a broken identity
     """
     data = trace if isinstance(trace, Trace) else tracefile.load(trace)
     machine = accelerator if isinstance(accelerator, Accelerator) else load_accelerator(accelerator)
+    data = batch.repeat(data, machine.batch)
     schedule = build(data, machine, scheme)
     try:
         timeline = engines.replay(schedule, machine, _engine(engine))
     except EngineError as fault:
         raise EngineError(f"{data.graph.name}, {data.image}, {scheme} on {machine.name} ({engine}): {fault}") from fault
+    keep(data, schedule, timeline)
     return Result.of(data, machine, schedule, timeline, engine=engine)
 
 
@@ -151,12 +176,19 @@ def write(
     _write(Path(folder), comparisons, traces, describe(accelerator), figures, progress)
 
 
+def write_timeline(path: str | Path, trace: Trace, replays: Sequence[tuple[Schedule, Timeline]], accelerator: Accelerator) -> None:
+    """Write the timelines of replays of one trace on one machine into one file, which Perfetto opens."""
+    path = Path(path)
+    report.write_files(path.parent, {path.name: chrome.side_by_side(trace, replays, accelerator)})
+
+
 def plot(folder: str | Path) -> Iterator[Path]:
-    """Draw the figures of a results folder again from its table, without simulating; yields the files written."""
+    """Draw the figures of a results folder again from its tables, without simulating; yields the files written."""
     from accelsim.plots import gallery
 
-    layers = report.read_layers(Path(folder))
-    yield from report.write_files(Path(folder), dict(gallery.files(gallery.of_layers(layers))))
+    layers, bandwidth = report.read_layers(Path(folder)), report.read_bandwidth(Path(folder))
+    figures = itertools.chain(gallery.of_layers(layers), gallery.of_bandwidth(bandwidth))
+    yield from report.write_files(Path(folder), dict(gallery.files(figures)))
 
 
 def load_accelerator(path: str | Path, overrides: Sequence[str] = ()) -> Accelerator:
@@ -168,7 +200,66 @@ def load_accelerator(path: str | Path, overrides: Sequence[str] = ()) -> Acceler
 
 def load_network(file: NetworkFile) -> Network:
     """Read the network that a network file describes."""
-    return darknet.load(file.darknet.cfg, file.darknet.weights, name=file.name)
+    if file.zoo is not None:
+        known = zoo.load(file.zoo)
+        network = replace(known, graph=replace(known.graph, name=file.name))
+    elif file.darknet is not None:
+        network = darknet.load(file.darknet.cfg, file.darknet.weights, name=file.name)
+    elif file.onnx is not None:
+        network = onnx.load(file.onnx, name=file.name)
+    else:
+        raise ConfigError(f"{file.name}: names no network\n    {choices(runfile.WAYS)}")
+    return network if file.synthetic_weights is None else synthetic.network(network, file.synthetic_weights)
+
+
+def open_network(source: str | Path, overrides: Sequence[str] = ()) -> Network:
+    """Read a network however it is written: `zoo:NAME`, a network file (.yaml), .onnx, Darknet's .cfg (shapes alone), SCALE-Sim's .csv.
+
+    `overrides`: `dotted.path=value` for a network file.
+    Raises:  `ConfigError` or `ModelError` with every fault
+    """
+    text, path = str(source), Path(source)
+    if text.startswith(zoo.PREFIX):
+        return zoo.load(text.removeprefix(zoo.PREFIX))
+    ways: Mapping[str, Callable[[], Network]] = {
+        ".cfg": lambda: darknet.load(path),
+        ".csv": lambda: scalesim.load(path),
+        ".onnx": lambda: onnx.load(path),
+        ".yaml": lambda: load_network(runfile.load_network_file(path, overrides)),
+        ".yml": lambda: load_network(runfile.load_network_file(path, overrides)),
+    }
+    if path.suffix not in ways:
+        allowed = [f"{zoo.PREFIX}NAME", *ways]
+        raise ConfigError(f"{text}: is not known to hold a network\n    {choices(allowed, path.suffix)}")
+    return ways[path.suffix]()
+
+
+def synthetic_trace(
+    network: str | Path | None = None,
+    zero_channels: Sequence[str] | None = None,
+    sparsity: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+    masks: bool = True,
+    like: str | Path | None = None,
+    overrides: Sequence[str] = (),
+) -> Trace:
+    """Make a trace with random zeros of a network, or one that is like another trace.
+
+    `zero_channels`, `sparsity`: one share as text ('0.1'), or shares by name of layer ('conv1=0.2', ...); 0.1 and 0.5 if not given.
+    Raises:  `ConfigError` where not exactly one of `network` and `like` is given; as `open_network` and `synthetic.trace`
+    """
+    if (network is None) == (like is None):
+        raise ConfigError("a synthetic trace is made of one network\n    give --network, or --like with a trace")
+    if like is not None:
+        if zero_channels or sparsity or not masks:
+            raise ConfigError(
+                "--like takes the shares from its trace, and makes masks\n    remove --zero-channels, --sparsity, --statistics"
+            )
+        return synthetic.like(tracefile.load(like), seed)
+    found = open_network(network or "", overrides)
+    channels, elements = synthetic.shares(zero_channels or ["0.1"]), synthetic.shares(sparsity or ["0.5"])
+    return synthetic.trace(found.graph, zero_channels=channels, sparsity=elements, seed=seed, masks=masks, provenance=found.provenance)
 
 
 def validate_activations(
@@ -215,15 +306,22 @@ def _record(job: InferenceJob, progress: Progress) -> Iterator[Trace]:
 
 
 def _write(
-    folder: Path, comparisons: Sequence[Comparison], traces: Sequence[Trace], config: str, figures: bool, progress: Progress
+    folder: Path,
+    comparisons: Sequence[Comparison],
+    traces: Sequence[Trace],
+    config: str,
+    figures: bool,
+    progress: Progress,
+    files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
-    files: dict[str, bytes] = {}
+    files = dict(files)
     if figures:
         from accelsim.plots import gallery
 
         for done, (comparison, trace) in enumerate(zip(comparisons, traces, strict=True)):
             progress(f"draw {comparison.network}, {comparison.image}", done, len(comparisons))
             files |= gallery.files(gallery.of_layers(comparison.as_frame()))
+            files |= gallery.files(gallery.of_bandwidth(comparison.bandwidth_frame()))
             files |= gallery.files(gallery.of_trace(trace))
     report.write(folder, comparisons, config, files)
 

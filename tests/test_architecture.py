@@ -13,16 +13,15 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "accelsim"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-KERNELS = [path for path in sorted((PACKAGE / "kernels").glob("*.py")) if path.name not in {"__init__.py", "compile.py"}]
-SILENT = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] != "cli.py"]
+KERNELS = [path for path in sorted((PACKAGE / "kernels").rglob("*.py")) if path.name not in {"__init__.py", "compile.py"}]
+SILENT = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] != "cli"]
 DOORS = {
     "yaml": {"configfile.py"},
     "simpy": {"engines/reference.py"},
     "numba": {"kernels/compile.py"},
     "PIL": {"images.py"},
-    "onnx": {"networks/onnx.py"},
 }
-DOOR_FOLDERS = {"matplotlib": "plots/"}
+DOOR_FOLDERS = {"matplotlib": "plots/", "torch": "torch/", "onnx": "networks/onnx"}
 
 
 def imported(tree: ast.AST) -> set[str]:
@@ -47,9 +46,12 @@ def test_each_library_has_one_door(module: Path) -> None:
 
 
 @pytest.mark.parametrize("module", KERNELS, ids=lambda path: path.name)
-def test_a_kernel_file_calls_only_its_own_functions(module: Path) -> None:
+def test_a_kernel_calls_only_kernels_whose_edits_its_cache_sees(module: Path) -> None:
     inside = {name for name in imported(ast.parse(module.read_text("utf-8"))) if name.startswith("accelsim")}
-    assert inside <= {"accelsim.kernels.compile"}, "numba's cache does not see edits in imported kernels"
+    outside = inside - {"accelsim.kernels.compile"}
+    if module.parent.name != "kernels":  # the cache of the subfolders is keyed by the content of all of them
+        outside = {name for name in outside if not name.startswith(("accelsim.kernels.dram", "accelsim.kernels.replay"))}
+    assert not outside, "numba's cache does not see edits in imported kernels"
 
 
 @pytest.mark.parametrize("module", KERNELS, ids=lambda path: path.name)
@@ -81,5 +83,5 @@ def test_imports_obey_the_house() -> None:
 def test_help_loads_no_heavy_library() -> None:
     code = "import sys; import accelsim.cli; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    heavy = {"numba", "numpy", "pandas", "matplotlib", "pyarrow", "simpy", "PIL", "yaml", "pydantic"}
+    heavy = {"numba", "numpy", "pandas", "matplotlib", "pyarrow", "simpy", "PIL", "yaml", "pydantic", "torch"}
     assert not heavy & set(done.stdout.split())

@@ -1,0 +1,202 @@
+"""Verbs that simulate: run, infer, replay, evaluate, sweep, sparsity, dynamic, plot."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from accelsim.cli.output import Engine, Figures, Results, Settings, Timelines, print_comparisons, print_tables, progress_shown, say
+
+if TYPE_CHECKING:
+    from accelsim.schedule.tables import Schedule
+    from accelsim.timeline import Timeline
+    from accelsim.trace import Trace
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="A run file, e.g. configs/run/quickstart.yaml.")],
+    settings: Settings = None,
+    engine: Engine = None,
+    results: Results = None,
+    figures: Figures = True,
+    timeline: Timelines = False,
+    layers: Annotated[bool, typer.Option(help="Print the table of every layer, not the totals alone.")] = True,
+) -> None:
+    """Infer if needed, replay every scheme, compare; write tables and figures."""
+    from accelsim import simulate
+
+    with progress_shown() as progress:
+        outcome = simulate.run(file, settings or (), engine=engine, results=results, figures=figures, timelines=timeline, progress=progress)
+    print_comparisons(outcome.comparisons, layers)
+    say(f"results: {outcome.folder}")
+
+
+@app.command()
+def infer(
+    file: Annotated[Path, typer.Argument(help="A run file with network jobs, or a network file (then give --image).")],
+    image: Annotated[list[str] | None, typer.Option(help="Photograph, glob or file.npz:key; may be repeated.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="A value counts as zero if its magnitude is at most this.")] = None,
+    mode: Annotated[str | None, typer.Option(help="What is overwritten with zeros: channel, part or element.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the traces.")] = Path("results/traces"),
+    settings: Settings = None,
+) -> None:
+    """Run a network on images and record one trace for each."""
+    from accelsim import simulate
+
+    with progress_shown() as progress:
+        traces = simulate.infer(file, out, image or (), epsilon=epsilon, mode=mode, overrides=settings or (), progress=progress)
+        made = [(path, trace.provenance.get("top5", "")) for path, trace in traces]
+    for path, best in made:
+        say(f"{path}" + (f"  top 5: {best}" if best else ""))
+
+
+@app.command()
+def replay(
+    trace: Annotated[Path, typer.Argument(help="A trace file (.npz).")],
+    accelerator: Annotated[Path, typer.Option(help="An accelerator file, e.g. configs/accelerator/edge.yaml.")],
+    scheme: Annotated[
+        list[str] | None, typer.Option(help="Scheme to hold against dense, e.g. zvc or zero_block:height=8,width=8; may be repeated.")
+    ] = None,
+    settings: Settings = None,
+    engine: Engine = None,
+    results: Results = None,
+    figures: Figures = True,
+    timeline: Annotated[Path | None, typer.Option(help="File for the timelines of all schemes, to open in Perfetto (.json).")] = None,
+    layers: Annotated[bool, typer.Option(help="Print the table of every layer, not the totals alone.")] = True,
+) -> None:
+    """Replay one trace on one machine under dense and other schemes."""
+    from accelsim import report, simulate, tracefile
+
+    machine = simulate.load_accelerator(accelerator, settings or ())
+    data = tracefile.load(trace)
+    if timeline is not None:
+        report.require_writable(timeline.parent)
+    kept: list[tuple[Schedule, Timeline]] = []
+
+    def keep(_: Trace, schedule: Schedule, times: Timeline) -> None:
+        kept.append((schedule, times))
+
+    with progress_shown() as progress:
+        comparison = simulate.compare(data, machine, scheme or ["channel_marker"], engine or "fast", progress, keep)
+        if timeline is not None:
+            simulate.write_timeline(timeline, data, kept, machine)
+        if results is not None:
+            simulate.write(results, [comparison], [data], machine, figures=figures, progress=progress)
+    print_comparisons([comparison], layers)
+    if results is not None:
+        say(f"results: {results}")
+    if timeline is not None:
+        say(f"timeline: {timeline} (open it in https://ui.perfetto.dev)")
+
+
+@app.command()
+def evaluate(
+    file: Annotated[Path, typer.Argument(help="An evaluate file, e.g. configs/evaluate/digits.yaml.")],
+    settings: Settings = None,
+    results: Results = None,
+    figures: Figures = True,
+) -> None:
+    """Measure accuracy and reduction against epsilon over many images; interrupted, it goes on where it was."""
+    from accelsim import evaluate
+    from accelsim.evaluation import tally
+
+    with progress_shown() as progress:
+        outcome = evaluate.evaluate(file, settings or (), results=results, figures=figures, progress=progress)
+    print_tables(tally.terminal_table(outcome.table))
+    for mode, layers in outcome.chosen.items():
+        say(f"chosen ({mode}): " + (", ".join(f"{name} {epsilon:g}" for name, epsilon in layers.items()) or "0 for every layer"))
+    say(f"results: {outcome.folder}")
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A sweep file, e.g. configs/sweep/buffer.yaml.")],
+    settings: Settings = None,
+    results: Results = None,
+    figures: Figures = True,
+    processes: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; as many as there are cores if not given.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many points there are and how long they take, no more.")] = False,
+) -> None:
+    """Simulate every point that the axes span; interrupted, it goes on where it was, and nothing is simulated twice."""
+    from accelsim import sweeps
+
+    try:
+        with progress_shown() as progress:
+            outcome = sweeps.run(
+                file,
+                settings or (),
+                results=results,
+                processes=processes,
+                figures=figures,
+                dry_run=dry_run,
+                progress=progress,
+                announce=say,
+            )
+    except KeyboardInterrupt as stop:
+        print(f"{stop or 'interrupted'}\n    give the same command again to go on", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if outcome is not None:
+        failed = f", {outcome.failed:,} of them failed (column error)" if outcome.failed else ""
+        say(f"{len(outcome.table):,} points, {outcome.simulated:,} simulated now{failed}")
+        say(f"results: {outcome.folder}")
+
+
+@app.command()
+def sparsity(
+    network: Annotated[Path, typer.Argument(help="A network file, e.g. configs/network/squeezenet_v1.1.yaml.")],
+    images: Annotated[list[str] | None, typer.Option(help="Photograph, glob or file.npz:key for feature maps; may be repeated.")] = None,
+    thresholds: Annotated[str | None, typer.Option(help="Magnitudes up to which values count, e.g. 0,0.01; else the paper's.")] = None,
+    settings: Settings = None,
+    results: Results = None,
+    figures: Figures = True,
+) -> None:
+    """Count values near zero: of a network's parameters, and of its feature maps on images."""
+    from accelsim import sparsity
+
+    limits = sparsity.THRESHOLDS if thresholds is None else sparsity.parse_thresholds(thresholds)
+    with progress_shown() as progress:
+        found = sparsity.sparsity(network, images or (), limits, overrides=settings or (), progress=progress)
+    print_tables(sparsity.terminal_table(found))
+    if results is not None:
+        sparsity.write(found, results, figures=figures)
+        say(f"results: {results}")
+
+
+@app.command()
+def dynamic(
+    folder: Annotated[Path, typer.Argument(help="A folder of traces (.npz) of several images.")],
+    accelerator: Annotated[Path | None, typer.Option(help="An accelerator file: replay with and without the static channels.")] = None,
+    scheme: Annotated[list[str] | None, typer.Option(help="Scheme to hold against dense; may be repeated.")] = None,
+    settings: Settings = None,
+    engine: Engine = None,
+    results: Results = None,
+    figures: Figures = True,
+) -> None:
+    """Tell zero channels that could be pruned offline from truly dynamic ones, and what the marker gains beyond those."""
+    from accelsim import dynamic, simulate
+
+    machine = None if accelerator is None else simulate.load_accelerator(accelerator, settings or ())
+    with progress_shown() as progress:
+        splits = dynamic.analyse(folder, machine, scheme or ["channel_marker"], engine or "fast", progress)
+    for split in splits:
+        print_tables(*dynamic.terminal_tables(split))
+    if results is not None:
+        dynamic.write(splits, results, figures=figures)
+        say(f"results: {results}")
+
+
+@app.command()
+def plot(
+    results: Annotated[Path, typer.Argument(help="A results folder.")],
+) -> None:
+    """Draw every figure of a results folder again, without simulating."""
+    from accelsim import simulate
+
+    for path in simulate.plot(results):
+        say(str(path))

@@ -1,0 +1,25 @@
+"""Every kind of YAML file, by root key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import BaseModel
+
+from accelsim import runfile
+from accelsim.errors import ConfigError, choices
+from accelsim.evaluatefile import Evaluate
+from accelsim.schema import json_schema
+from accelsim.sweepfile import Sweep
+
+KINDS: Mapping[str, type[BaseModel]] = MappingProxyType({**runfile.KINDS, "evaluate": Evaluate, "sweep": Sweep})
+"""What stands under the root key of each kind of file."""
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """JSON Schema of one kind of file. Raises `ConfigError` for another kind."""
+    if kind not in KINDS:
+        raise ConfigError(f"schema: {kind!r} is not a kind of file\n    {choices(sorted(KINDS), kind)}")
+    return json_schema(kind, KINDS[kind])
