@@ -1,4 +1,4 @@
-"""Quantities as people write them: `64 KiB`, `800 MHz`, `12.8 GB/s`, `900 ns`; inside they are integers in base units.
+"""Quantities as people write them: `64 KiB`, `800 MHz`, `12.8 GB/s`, `900 ns`, `3.9 pJ/bit`; inside they are integers in base units.
 
 A number without a unit is refused in YAML, because nobody can see what it counts. From Python the integers are taken as they are.
 SI letters are exact: k, M, G are powers of 1000; Ki, Mi, Gi are powers of 1024; K alone is neither, so it is refused.
@@ -31,7 +31,7 @@ _BARE_PREFIX = re.compile(r"([kKMG])(/s)?")
 class Quantity:
     """One kind of quantity: how it is written and read.
 
-    Units:   `units` gives the base units (bytes, hertz, bytes per second, picoseconds) in each unit; the smallest comes first.
+    Units:   `units` gives the base units (bytes, hertz, picoseconds, attojoules, ...) in each unit; the smallest comes first.
              `aliases` are read but never written. `least`, `most`: bounds in base units.
     `hints`: the two units that a bare number could have meant.
     Works as a pydantic annotation: `Annotated[int, SIZE]` takes text with a unit and gives an integer.
@@ -55,7 +55,7 @@ class Quantity:
         shown = quoted(text)
         match = _QUANTITY.fullmatch(text) if len(text) < 80 else None
         if match is None:
-            raise RefusalError(f"{shown} is not a {self.noun}", self._example())
+            raise RefusalError(f"{shown} is not {self.a_noun}", self._example())
         number, unit = match.groups()
         if unit is None:
             raise self._bare(number, shown)
@@ -88,23 +88,30 @@ class Quantity:
     def _foreign(self, number: str, unit: str, shown: str) -> RefusalError:
         """Why this unit cannot be read here, with the likeliest remedy."""
         per = "/s" if "/s" in self.base_unit else ""
+        counts_bytes = self.base_unit.startswith("B")
         ambiguous = unit if unit in ("KB", "KB/s") else _BARE_PREFIX.fullmatch(unit) and unit
-        if "B" in self.base_unit and ambiguous and ambiguous.endswith("/s") == bool(per):
+        if counts_bytes and ambiguous and ambiguous.endswith("/s") == bool(per):
             letter = ambiguous[0].upper()
             pair = (f"{letter}iB{per}", f"{letter if letter != 'K' else 'k'}B{per}")
             sizes = (f"'{number} {name}' ({Decimal(number) * self.units[name]:,.0f} {self.base})" for name in pair)
             return RefusalError(f"{shown} can mean two {self.noun}s", "write " + " or ".join(sizes))
         bits = _BITS.fullmatch(unit)
-        if "B" in self.base_unit and bits:
+        if counts_bytes and bits:
             value = Decimal(number) * self.units[f"{bits[1].replace('K', 'k') if len(bits[1]) == 1 else bits[1]}B{per}"] / 8
             instead = f"'{self.format(int(value))}'" if value == value.to_integral_value() else f"{self.noun}s in bytes"
             return RefusalError(f"{shown} counts bits", f"write {instead} (B is a byte, b a bit)")
         other = next((quantity for quantity in QUANTITIES if unit in quantity.units), None)
         if other is not None:
-            near = [name for name in self.units if name in (unit + "/s", unit.removesuffix("/s"))]
+            stem = re.sub("/(s|B|bit)$", "", unit)
+            near = [name for name in self.units if name in (stem, f"{stem}/s", f"{stem}/B")]
             guess = f".  Did you mean '{number} {near[0]}'?" if near else ""
-            return RefusalError(f"{shown} is a {other.noun}, not a {self.noun}", f"allowed units: {', '.join(self.units)}{guess}")
+            return RefusalError(f"{shown} is {other.a_noun}, not {self.a_noun}", f"allowed units: {', '.join(self.units)}{guess}")
         return RefusalError(f"{shown} has an unknown unit {quoted(unit)}", choices(list(self.units), unit, what="allowed units"))
+
+    @property
+    def a_noun(self) -> str:
+        """The noun with its article."""
+        return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
 
     @property
     def base_unit(self) -> str:
@@ -119,7 +126,7 @@ class Quantity:
             if isinstance(context, Mapping) and context.get(WRITTEN) and not (value == 0 and self.least == 0):
                 raise self._bare(str(value), str(value))
             return value
-        raise RefusalError(f"a {self.noun} is expected here", self._example())
+        raise RefusalError(f"{self.a_noun} is expected here", self._example())
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_before_validator_function(
@@ -161,12 +168,29 @@ TIME = Quantity(
     ("900 ns", "0.5 us", "35 ps"),
     aliases={"\N{MICRO SIGN}s": _K**2, "\N{GREEK SMALL LETTER MU}s": _K**2},
 )
-QUANTITIES = (SIZE, FREQUENCY, RATE, TIME)
+_ENERGIES = {"aJ": 1, "fJ": _K, "pJ": _K**2, "nJ": _K**3}
+ENERGY = Quantity("energy", "attojoules", _ENERGIES, 0, 10**15, ("pJ", "nJ"), ("0.9 pJ", "3.46 nJ", "30 fJ"))
+ENERGY_PER_BYTE = Quantity(
+    "energy per byte",
+    "attojoules/byte",
+    # Published either way; a unit that is written out makes the factor of eight visible.
+    {f"{unit}/{per}": scale * count for per, count in (("B", 1), ("bit", 8)) for unit, scale in _ENERGIES.items()},
+    0,
+    10**15,
+    ("pJ/B", "pJ/bit"),
+    ("2.31 pJ/B", "3.9 pJ/bit"),
+)
+POWER = Quantity("power", "microwatts", {"uW": 1, "mW": _K, "W": _K**2}, 0, 10**10, ("mW", "W"), ("57 uW", "500 mW"))
+"""In microwatts, so that power times picoseconds are attojoules."""
+QUANTITIES = (SIZE, FREQUENCY, RATE, TIME, ENERGY, ENERGY_PER_BYTE, POWER)
 
 Bytes = Annotated[int, SIZE]
 Hertz = Annotated[int, FREQUENCY]
 BytesPerSecond = Annotated[int, RATE]
 Picoseconds = Annotated[int, TIME]
+Attojoules = Annotated[int, ENERGY]
+AttojoulesPerByte = Annotated[int, ENERGY_PER_BYTE]
+Microwatts = Annotated[int, POWER]
 
 
 def parse_bytes(text: str) -> int:
@@ -207,3 +231,13 @@ def format_rate(value: int) -> str:
 def format_time(value: int) -> str:
     """Write a time exactly, `900 ns`. Units: picoseconds."""
     return TIME.format(value)
+
+
+def format_energy(value: int) -> str:
+    """Write an energy exactly, `0.9 pJ`. Units: attojoules."""
+    return ENERGY.format(value)
+
+
+def format_power(value: int) -> str:
+    """Write a power exactly, `57 uW`. Units: microwatts."""
+    return POWER.format(value)

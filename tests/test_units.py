@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from accelsim import units
 from accelsim.errors import RefusalError
-from accelsim.units import FREQUENCY, QUANTITIES, RATE, SIZE, TIME, WRITTEN, Bytes, Picoseconds, Quantity
+from accelsim.units import ENERGY, ENERGY_PER_BYTE, FREQUENCY, POWER, QUANTITIES, RATE, SIZE, TIME, WRITTEN, Bytes, Picoseconds, Quantity
 
 
 class Sample(BaseModel):
@@ -39,6 +39,12 @@ class Sample(BaseModel):
         (units.parse_time, "0.5 \N{MICRO SIGN}s", 500_000),
         (units.parse_time, "35 ps", 35),
         (units.parse_time, "0 ns", 0),
+        (units.ENERGY.parse, "0.9 pJ", 900_000),
+        (units.ENERGY.parse, "3.46 nJ", 3_460_000_000),
+        (units.ENERGY_PER_BYTE.parse, "2.3125 pJ/B", 2_312_500),
+        (units.ENERGY_PER_BYTE.parse, "3.9 pJ/bit", 31_200_000),
+        (units.POWER.parse, "57 uW", 57),
+        (units.POWER.parse, "0.5 W", 500_000),
     ],
 )
 def test_a_quantity_is_read_exactly(read: Callable[[str], int], text: str, value: int) -> None:
@@ -69,6 +75,30 @@ def test_a_quantity_is_read_exactly(read: Callable[[str], int], text: str, value
         (SIZE, "0 B", "'0 B' is too small", "allowed: 1 B to 1024 GiB"),
         (TIME, "-5 ns", "'-5 ns' is too small", "allowed: 0 ps to 1000 s"),
         (SIZE, "1e50 B", "'1e50 B' is too large", "allowed: 1 B to 1024 GiB"),
+        (ENERGY, "5", "'5' has no unit", "write 5 pJ or 5 nJ"),
+        (ENERGY_PER_BYTE, "5", "'5' has no unit", "write 5 pJ/B or 5 pJ/bit"),
+        (ENERGY, "2 mW", "'2 mW' is a power, not an energy", "allowed units: aJ, fJ, pJ, nJ"),
+        (
+            ENERGY_PER_BYTE,
+            "8 pJ",
+            "'8 pJ' is an energy, not an energy per byte",
+            "allowed units: aJ/B, fJ/B, pJ/B, nJ/B, aJ/bit, fJ/bit, pJ/bit, nJ/bit.  Did you mean '8 pJ/B'?",
+        ),
+        (
+            ENERGY,
+            "8 pJ/bit",
+            "'8 pJ/bit' is an energy per byte, not an energy",
+            "allowed units: aJ, fJ, pJ, nJ.  Did you mean '8 pJ'?",
+        ),
+        (
+            ENERGY_PER_BYTE,
+            "8 K",
+            "'8 K' has an unknown unit 'K'",
+            "allowed units: aJ/B, fJ/B, pJ/B, nJ/B, aJ/bit, fJ/bit, pJ/bit, nJ/bit",
+        ),
+        (POWER, "0.1 uW", "'0.1 uW' is not a whole number of microwatts", "the finest power is 1 uW"),
+        (ENERGY, "-1 pJ", "'-1 pJ' is too small", "allowed: 0 aJ to 1000000 nJ"),
+        (ENERGY, "much", "'much' is not an energy", "write for example 0.9 pJ or 3.46 nJ"),
         (SIZE, "big", "'big' is not a size", "write for example 64 KiB or 64 B"),
         (SIZE, "", "'' is not a size", "write for example 64 KiB or 64 B"),
     ],
@@ -109,6 +139,9 @@ def test_other_quantities_are_written_as_people_write_them() -> None:
     assert units.format_time(900_000) == "900 ns"
     assert units.format_time(2_500_000) == "2.5 us"
     assert units.format_time(0) == "0 ps"
+    assert units.format_energy(2_890_000) == "2.89 pJ"
+    assert units.format_power(14_592) == "14592 uW"
+    assert units.ENERGY_PER_BYTE.format(64_000_000) == "8 pJ/bit"
 
 
 def test_from_python_integers_are_taken_as_they_are() -> None:

@@ -124,6 +124,7 @@ def config(machine: Accelerator) -> Converted:
         "ReadRequestBuffer": REQUESTS,
         "WriteRequestBuffer": REQUESTS,
     }
+    # one bank: version 3 stops where the number of banks does not divide the bandwidth
     layout = {
         f"{tensor}{key}": value
         for tensor in ("Ifmap", "Filter")

@@ -7,8 +7,6 @@ The inner loops run over outputs, not over the sum, which is why LLVM can vector
 stays in registers while 4 runs of inputs and 4 runs of sums stream past it.
 """
 
-
-
 import numpy as np
 from numpy.typing import NDArray
 

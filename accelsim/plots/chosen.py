@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from accelsim.errors import ConfigError
-from accelsim.plots.style import HATCHES, short_name
+from accelsim.plots.style import HATCHES, short_name, slug
 
 Numbers = NDArray[np.float64]
 
@@ -71,7 +71,14 @@ class Chosen:
         return GROUP / schemes - (GAP if schemes > 1 else 0)
 
 
-def split(layers: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Network, image and rows of each pair in the table, in order of appearance."""
+def split(layers: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """File name and rows for each network and image in the table, in order of appearance.
+
+    More schemes than a figure can show are dealt out over several (`name`, `name_2`, ...), each beside the yardstick.
+    """
     for (network, image), rows in layers.groupby(["network", "image"], sort=False):
-        yield str(network), str(image), rows.reset_index(drop=True)
+        first, *others = dict.fromkeys(rows["scheme"])
+        name, each = slug(f"{network}_{image}"), len(HATCHES) - 1
+        for page, start in enumerate(range(0, max(len(others), 1), each), 1):
+            shown = rows[rows["scheme"].isin([first, *others[start : start + each]])]
+            yield name if page == 1 else f"{name}_{page}", shown.reset_index(drop=True)

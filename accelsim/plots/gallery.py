@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 import pandas as pd
 from matplotlib.figure import Figure
 
+from accelsim.plots.bandwidth_over_time import bandwidth_over_time
 from accelsim.plots.bytes_per_layer import bytes_per_layer
 from accelsim.plots.chosen import split
 from accelsim.plots.cycles_per_layer import cycles_per_layer
+from accelsim.plots.energy_breakdown import energy_breakdown
 from accelsim.plots.paper_figure6 import paper_figure6
 from accelsim.plots.stall_causes import stall_causes
 from accelsim.plots.style import DOUBLE_COLUMN, render, slug
@@ -21,12 +23,18 @@ FOLDER = "figures"
 
 def of_layers(layers: pd.DataFrame, width: float = DOUBLE_COLUMN) -> Iterator[tuple[str, Figure]]:
     """Name and figure of everything that a layers table alone can show, for each network and image in it."""
-    for network, image, rows in split(layers):
-        name = slug(f"{network}_{image}")
+    for name, rows in split(layers):
         yield f"{name}_bytes_per_layer", bytes_per_layer(rows, width)
         yield f"{name}_stall_causes", stall_causes(rows, width)
         yield f"{name}_stall_shares", stall_causes(rows, width, share=True)
         yield f"{name}_cycles_per_layer", cycles_per_layer(rows, width)
+        yield f"{name}_energy_breakdown", energy_breakdown(rows, width)
+
+
+def of_bandwidth(bandwidth: pd.DataFrame, width: float = DOUBLE_COLUMN) -> Iterator[tuple[str, Figure]]:
+    """Name and figure of what a bandwidth table shows, for each network and image in it."""
+    for name, rows in split(bandwidth):
+        yield f"{name}_bandwidth_over_time", bandwidth_over_time(rows, width)
 
 
 def of_trace(trace: Trace, width: float = DOUBLE_COLUMN) -> Iterator[tuple[str, Figure]]:

@@ -16,7 +16,7 @@ from accelsim.report.bandwidth import Bandwidth
 from accelsim.report.counting import PaperCount, saved_elements
 from accelsim.report.energy import PARTS, Events, energy, operand_reads
 from accelsim.schedule.tables import FILTER, IFMAP, METADATA, NONE, OFMAP, READ, WRITE, Schedule
-from accelsim.timeline import CAUSES, Timeline
+from accelsim.timeline import CAUSES, DRAM_COUNTS, Timeline
 from accelsim.trace import Trace
 
 Int = NDArray[np.int64]
@@ -87,6 +87,7 @@ COLUMNS = ("network", "image", "scheme", *(field.name for field in fields(LayerR
 COUNT_COLUMNS = tuple(name for name in COLUMNS if name not in TEXT_COLUMNS + FLOAT_COLUMNS)
 """Columns of integers; every one of them adds up over layers."""
 NUMBER_TYPES = dict.fromkeys(COUNT_COLUMNS, "int64") | dict.fromkeys(FLOAT_COLUMNS, "float64")
+ACTIVATES = DRAM_COUNTS.index("activates")
 STALL_COLUMNS = tuple(f"stall_{cause}_cycles" for cause in CAUSES)
 
 
@@ -95,7 +96,7 @@ class Result:
     """One trace replayed on one machine under one scheme.
 
     Units:   `peak_bytes`: most bytes held at once by ifmap, filter and ofmap blocks. `busy_ps`: time each moving part worked.
-             `bandwidth`: bytes a second in windows of the run.
+             `bandwidth`: bytes a second in windows of the run. `dram`: `DRAM_COUNTS` over all channels; empty for a flat DRAM.
     `source`: 'inference', 'published statistics' or 'synthetic'. `fused`: layer -> why it has no row of its own.
     """
 
@@ -113,6 +114,7 @@ class Result:
     peak_bytes: Mapping[str, int]
     busy_ps: Mapping[str, int]
     bandwidth: Bandwidth
+    dram: Mapping[str, int]
     fused: Mapping[str, str]
     notes: tuple[str, ...]
 
@@ -142,6 +144,7 @@ class Result:
                 "dram": int(timeline.dram_busy),
             },
             bandwidth=Bandwidth.of(schedule, timeline),
+            dram=dict(zip(DRAM_COUNTS[:-1], timeline.dram_counts.sum(axis=0).tolist(), strict=False)) if timeline.dram_counts.size else {},
             fused=dict(schedule.fused),
             notes=tuple(schedule.notes),
         )
@@ -208,11 +211,18 @@ class Result:
         frame["source"] = self.source
         return frame
 
+    @property
+    def row_hit_percent(self) -> float:
+        """DRAM accesses that found their row open, per cent of all; NaN for a DRAM without rows."""
+        accesses = self.dram["reads"] + self.dram["writes"] if self.dram else 0
+        return 100 * self.dram["hits"] / accesses if accesses else float("nan")
+
     def __repr__(self) -> str:
+        rows = f", {self.row_hit_percent:.1f} % DRAM row hits" if self.dram else ""
         return (
             f"Result({self.network}, {self.image}, {self.scheme}; source: {self.source}): {len(self.layers)} layers, "
             f"{self.totals['total_cycles']:,} cycles ({self.stall_percent:.1f} % stalled), {self.time_us:,.1f} us, "
-            f"{self.totals['bytes_moved']:,} bytes moved ({self.achieved_gb_per_s:.2f} GB/s), "
+            f"{self.totals['bytes_moved']:,} bytes moved ({self.achieved_gb_per_s:.2f} GB/s{rows}), "
             f"{self.macs_skipped_percent:.2f} % of MACs skipped, {self.energy_uj['total']:,.1f} uJ"
         )
 
@@ -266,6 +276,9 @@ def _rows(trace: Trace, accelerator: Accelerator, schedule: Schedule, timeline: 
     _check(schedule, table)
 
     read_moved = by_transfer(timeline.bytes_moved, transfers.direction == READ)
+    # Rows are opened for all layers' accesses alike: an estimate, which adds up exactly.
+    shares = np.cumsum(table["bytes_moved"]) * int(timeline.dram_counts[:, ACTIVATES].sum()) // max(1, int(table["bytes_moved"].sum()))
+    activates = np.diff(shares, prepend=0)
     price, reads = accelerator.prices, operand_reads(accelerator.pe_array, accelerator.energy.buffer)
     saved = saved_elements(trace)
     array = accelerator.pe_array.rows * accelerator.pe_array.cols
@@ -288,6 +301,7 @@ def _rows(trace: Trace, accelerator: Accelerator, schedule: Schedule, timeline: 
             write_moved=numbers["bytes_moved"] - int(read_moved[index]),
             link=numbers["bytes_moved"] + numbers["link_overhead_bytes"],
             duration=numbers["total_cycles"] * accelerator.period,
+            activates=int(activates[index]),
         )
         spent = energy(events, price, reads, accelerator.data)
         works = numbers["busy_cycles"] > 0 and int(layers.macs[index]) > 0

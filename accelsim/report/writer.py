@@ -32,6 +32,8 @@ ACCOUNTING: Mapping[str, str] = {
     "up to bytes_wanted",
     "bytes_moved": "bytes of whole DRAM accesses; the excess over bytes_wanted is burst rounding",
     "bytes_dense": "bytes the dense scheme would have wanted",
+    "dram": "accesses, commands and row hits, misses (bank closed) and conflicts (another row open) of all channels; posted writes that "
+    "the controller still holds at the end are included; empty for a flat DRAM",
     "link_overhead_bytes": "headers and link-layer packets around the payload, not part of bytes_moved",
     "energy_*_nj": "nanojoules by part, from the prices in accelerator.energy; mac: MACs done; buffer: what the DMA engine brings and "
     "takes, and an estimate of what the array reads (report/energy.py); link and dram: bytes moved, burst rounding and link overhead "
@@ -201,6 +203,7 @@ def _scheme(comparison: Comparison, result: Result) -> dict[str, Any]:
         "macs_skipped_percent": round(result.macs_skipped_percent, 6),
         "energy_uj": {part: round(value, 9) for part, value in result.energy_uj.items()},
         "busy_percent": {part: round(100 * busy / total_ps, 6) if total_ps else 0.0 for part, busy in result.busy_ps.items()},
+        "dram": {**result.dram, "row_hit_percent": round(result.row_hit_percent, 6)} if result.dram else {},
         "peak_buffer_bytes": dict(result.peak_bytes),
         "ratios": {name: value if value is None else round(value, 9) for name, value in ratios.items()},
         "slower_layers": dict(comparison.slower_layers(result.scheme)),

@@ -6,15 +6,24 @@ Times are reported, never asserted: they belong to the machine and its load. Tha
 from __future__ import annotations
 
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
-from strategies import FILTER, IFMAP, OFMAP, Machine, Schedule, Sketch, machine, strided
+from strategies import FILTER, IFMAP, OFMAP, Machine, Schedule, Sketch, banked, machine, strided
 
 from accelsim.engines import fast, reference, run
 from accelsim.engines.check import check_timeline
+from accelsim.engines.machine import resolve
+from accelsim.hardware import load_accelerator
+from accelsim.memory import load_memory
+from accelsim.schedule import build
+from accelsim.tracefile import load
 
 pytestmark = pytest.mark.benchmark
+
+ROOT = Path(__file__).parents[2]
+DDR4 = ROOT / "configs" / "memory" / "ddr4_2400.yaml"
 
 KIT: Machine = machine(
     setup_cycles=38,
@@ -63,6 +72,26 @@ def test_bursts_per_second(benchmark: Any, shape: str) -> None:
     check_timeline(schedule, timeline, KIT)
     benchmark.extra_info["bursts"] = int(timeline.bursts.sum())
     benchmark.extra_info["million bursts per second"] = round(int(timeline.bursts.sum()) / benchmark.stats.stats.min / 1e6, 2)
+
+
+@pytest.mark.parametrize("mode", ["full", "fast"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_dram_bursts_per_second_with_banks(benchmark: Any, shape: str, mode: Literal["full", "fast"]) -> None:
+    kit, schedule = banked(KIT, load_memory(DDR4), mode, 30_000), streams(*SHAPES[shape])
+    timeline = benchmark.pedantic(fast.run, args=(schedule, kit), rounds=5, warmup_rounds=1)
+    check_timeline(schedule, timeline, kit)
+    bursts = int(timeline.dram_counts[:, :2].sum())
+    benchmark.extra_info["million DRAM bursts per second"] = round(bursts / benchmark.stats.stats.min / 1e6, 2)
+
+
+@pytest.mark.parametrize("mode", ["full", "fast"])
+@pytest.mark.parametrize("trace", ["mobilenet_v2_dog_statistics", "vgg16_dog_statistics"])
+@pytest.mark.parametrize("scheme", ["dense", "channel_marker"])
+def test_a_network_with_banks(benchmark: Any, trace: str, scheme: str, mode: str) -> None:
+    accelerator = load_accelerator(ROOT / "configs" / "accelerator" / "ddr4.yaml", [f"dram.mode={mode}"])
+    schedule, kit = build(load(ROOT / "traces" / f"{trace}.npz"), accelerator, scheme), resolve(accelerator)
+    timeline = benchmark.pedantic(fast.run, args=(schedule, kit), rounds=3, warmup_rounds=1)
+    benchmark.extra_info["DRAM bursts"] = int(timeline.dram_counts[:, :2].sum())
 
 
 @pytest.mark.parametrize("tiles", [16, 160])

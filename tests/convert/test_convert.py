@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,23 @@ def test_a_machine_of_ours_is_written_for_scale_sim(tmp_path: Path) -> None:
     ):
         convert.convert(EDGE, tmp_path / "e.cfg", "scalesim")
     assert not (tmp_path / "e.cfg").exists()
+
+
+def test_version_3_of_scale_sim_finds_every_key_that_it_asks_for(tmp_path: Path) -> None:
+    (path,), notes = convert.convert(EDGE, tmp_path / "e.cfg", "scalesim", ["accelerator.pe_array.dataflow=os"])
+    read = configparser.ConfigParser()
+    read.read(path, "utf-8")
+    bandwidth = read.getint("architecture_presets", "Bandwidth")
+    assert read.get("run_presets", "InterfaceBandwidth") == "USER"
+    assert read.get("run_presets", "UseRamulatorTrace") == "False"
+    for key in ("ReadRequestBuffer", "WriteRequestBuffer"):
+        assert read.getint("architecture_presets", key) > 0
+    for tensor in ("Ifmap", "Filter"):
+        assert not read.getboolean("layout", f"{tensor}CustomLayout")
+        assert read.getint("layout", f"{tensor}SRAMBankBandwidth") == bandwidth > 1
+        assert read.getint("layout", f"{tensor}SRAMBankNum") == 1
+        assert read.getint("layout", f"{tensor}SRAMBankPort") > 0
+    assert any("layout file" in note for note in notes)
 
 
 def test_timeloop_has_one_problem_for_each_layer(tmp_path: Path) -> None:

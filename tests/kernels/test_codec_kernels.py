@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -52,7 +53,7 @@ def test_counts_need_the_mask_alone(values, longest, trailing, data):
     edges = [0, *cuts, len(values)]
     counts = np.full(len(edges) - 1, -1, np.int64)
     count_pairs(np.array(values, np.int64) != 0, np.array(edges, np.int64), longest, trailing, counts)
-    assert counts.tolist() == [len(naive(values[low:high], longest, trailing)) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    assert counts.tolist() == [len(naive(values[low:high], longest, trailing)) for low, high in itertools.pairwise(edges)]
 
 
 @pytest.mark.parametrize(("zeros", "pairs"), [(1, [(0, 0)]), (31, [(30, 0)]), (32, [(31, 0)]), (33, [(31, 0), (0, 0)])])

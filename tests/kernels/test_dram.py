@@ -135,11 +135,10 @@ class TestRefresh:
         memory = ddr4(nREFI=5000, nRFC=420)
         assert served(memory, [(100, 0, READ), (4997, 1, READ)])[1] == 4999 + 20 + 4
 
-    @pytest.mark.parametrize("name", NAMES)
+    # The `row` map leaves the bus idle between bursts of one bank group.
+    @pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("_row")])
     def test_a_long_stream_comes_near_its_ceiling(self, name):
         memory = load_memory(FOLDER / f"{name}.yaml")
-        if memory.bank_groups > 1 and not memory.mapping.startswith("bg") and memory.resolved["CCD_L"] > memory.burst_clocks:
-            pytest.skip("this map leaves the bus idle between bursts of one bank group")
         cycles, channel = run(memory, list(range(6000)), outstanding=64)
         (refreshes,) = named(channel, "REFRESHES")
         busy = 6000 * memory.burst_clocks

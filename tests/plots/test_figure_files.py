@@ -83,18 +83,18 @@ def test_a_results_folder_holds_every_figure_and_draws_them_again(tmp_path: Path
     both = comparison()
     figures = dict(plots.files([*plots.of_layers(both.as_frame()), *plots.of_trace(trace())]))
     write(tmp_path / "results", [both], "", figures)
-    names = ["bytes_per_layer", "cycles_per_layer", "paper_figure6", "stall_causes", "stall_shares", "zero_channel_map"]
+    names = ["bytes_per_layer", "cycles_per_layer", "energy_breakdown", "paper_figure6", "stall_causes", "stall_shares", "zero_channel_map"]
     stems = sorted(path.stem for path in (tmp_path / "results" / "figures").glob("*.svg"))
     assert stems == [f"two_layers_checks_{name}" for name in names]
     again = dict(plots.files(plots.of_layers(read_layers(tmp_path / "results"))))
     assert again == {name: content for name, content in figures.items() if name in again}
-    assert len(again) == 8
+    assert len(again) == 10
 
 
 def test_each_network_and_image_has_its_own_figures() -> None:
     table = pd.concat([layers_frame(2, network="a"), layers_frame(2, network="a", image="cat"), layers_frame(3, network="b")])
     names = [name for name, _ in plots.of_layers(table)]
-    assert len(set(names)) == 12
+    assert len(set(names)) == 15
     assert [name for name in names if name.endswith("bytes_per_layer")] == [
         "a_dog_bytes_per_layer",
         "a_cat_bytes_per_layer",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -25,6 +27,7 @@ OF_LAYERS = {
     "stall_causes": plots.stall_causes,
     "stall_shares": lambda layers, width=plots.DOUBLE_COLUMN: plots.stall_causes(layers, width, share=True),
     "cycles_per_layer": plots.cycles_per_layer,
+    "energy_breakdown": plots.energy_breakdown,
 }
 OF_TRACE = {"paper_figure6": plots.paper_figure6, "zero_channel_map": plots.zero_channel_map}
 Draw = Callable[..., Figure]
@@ -32,6 +35,21 @@ Draw = Callable[..., Figure]
 every_layers_figure = pytest.mark.parametrize("draw", OF_LAYERS.values(), ids=OF_LAYERS)
 every_trace_figure = pytest.mark.parametrize("draw", OF_TRACE.values(), ids=OF_TRACE)
 every_width = pytest.mark.parametrize("width", [plots.SINGLE_COLUMN, plots.DOUBLE_COLUMN])
+
+
+class Bar(NamedTuple):
+    """One bar as it is drawn."""
+
+    left: float
+    low: float
+    width: float
+    height: float
+
+
+def drawn_bars(axes: Axes) -> list[Bar]:
+    """Every bar of a panel, in the order of drawing; one patch holds all bars of one look."""
+    paths = [patch.get_path().vertices.reshape(-1, 5, 2) for patch in axes.patches]
+    return [Bar(*corners[0], *(corners[2] - corners[0])) for path in paths for corners in path]
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -125,10 +143,9 @@ def test_bytes_have_one_bar_a_tensor_a_layer_and_a_scheme_as_tall_as_the_bytes_m
     frame = layers_frame(5)
     (axes,) = plots.bytes_per_layer(frame).axes
     parts = 6
-    assert len(axes.patches) == parts * 5 * 2
-    tops = (
-        pd.Series([bar.get_y() + bar.get_height() for bar in axes.patches]).groupby([round(bar.get_x(), 6) for bar in axes.patches]).max()
-    )
+    bars = drawn_bars(axes)
+    assert len(bars) == parts * 5 * 2 - 5  # dense has no metadata
+    tops = pd.Series([bar.low + bar.height for bar in bars]).groupby([round(bar.left, 6) for bar in bars]).max()
     moved = frame.set_index(["layer", "scheme"])["bytes_moved"].loc[frame["layer"].unique()].to_numpy()
     in_order = frame.sort_values("layer", kind="stable")["bytes_moved"].to_numpy()
     assert len(moved) == len(in_order)
@@ -146,7 +163,7 @@ def test_tensors_that_never_move_are_left_out_of_bars_and_legend() -> None:
     frame = layers_frame(4).assign(read_psum_bytes=0, write_psum_bytes=0, read_metadata_bytes=0, write_metadata_bytes=0)
     figure = plots.bytes_per_layer(frame)
     assert legend_labels(figure) == ["ifmap", "filter", "ofmap", "burst rounding", "dense", "channel_marker"]
-    assert len(figure.axes[0].patches) == 4 * 4 * 2
+    assert len(drawn_bars(figure.axes[0])) == 4 * 4 * 2
 
 
 def test_stalls_have_one_bar_a_cause() -> None:
@@ -154,9 +171,9 @@ def test_stalls_have_one_bar_a_cause() -> None:
     figure = plots.stall_causes(frame)
     assert legend_labels(figure) == ["ifmap", "filter", "metadata", "output", "fill/drain", "start", "dense", "channel_marker"]
     (axes,) = figure.axes
-    assert len(axes.patches) == 6 * 5 * 2
+    assert len(drawn_bars(axes)) == 6 * 5 * 2
     stalls = (frame["total_cycles"] - frame["busy_cycles"]).sum()
-    assert sum(bar.get_height() for bar in axes.patches) == pytest.approx(stalls / 1e3)
+    assert sum(bar.height for bar in drawn_bars(axes)) == pytest.approx(stalls / 1e3)
 
 
 def test_shares_are_of_the_first_schemes_cycles_so_a_taller_bar_means_more_cycles() -> None:
@@ -165,17 +182,71 @@ def test_shares_are_of_the_first_schemes_cycles_so_a_taller_bar_means_more_cycle
     assert axes.get_ylabel() == "stalled (% of dense cycles)"
     stalled = (frame["total_cycles"] - frame["busy_cycles"]).to_numpy().reshape(2, 5)
     whole = frame["total_cycles"].to_numpy().reshape(2, 5)[0]
-    assert sum(bar.get_height() for bar in axes.patches) == pytest.approx(float((100 * stalled / whole).sum()))
+    assert sum(bar.height for bar in drawn_bars(axes)) == pytest.approx(float((100 * stalled / whole).sum()))
 
 
 def test_cycles_have_a_bar_a_scheme_and_rings_where_the_scheme_is_slower() -> None:
     frame = layers_frame(5)
     cycles, ratio = plots.cycles_per_layer(frame).axes
-    assert len(cycles.patches) == 5 * 2
+    assert len(drawn_bars(cycles)) == 5 * 2
     totals = frame["total_cycles"].to_numpy().reshape(2, 5)
     points, rings = ratio.collections
     np.testing.assert_allclose(np.asarray(points.get_offsets())[:, 1], totals[1] / totals[0])
     assert len(rings.get_offsets()) == (totals[1] > totals[0]).sum() > 0
+
+
+def test_energy_is_stacked_by_part_up_to_the_total() -> None:
+    frame = layers_frame(5)
+    figure = plots.energy_breakdown(frame)
+    assert legend_labels(figure) == ["DRAM", "link", "buffer", "MACs", "static", "dense", "channel_marker"]
+    (axes,) = figure.axes
+    assert axes.get_ylabel() == "energy (µJ)"
+    assert sum(bar.height for bar in drawn_bars(axes)) == pytest.approx(frame["energy_nj"].sum() / 1e3)
+
+
+@pytest.mark.parametrize(("nanojoules", "unit"), [(0.5, "nJ"), (999, "nJ"), (2e3, "µJ"), (2e6, "mJ"), (2e9, "J")])
+def test_energy_is_told_in_the_unit_that_reads_best(nanojoules: float, unit: str) -> None:
+    frame = layers_frame(2)
+    frame = frame.assign(**{name: nanojoules if "dram" in name else 0.0 for name in frame.columns if name.startswith("energy_")})
+    assert plots.energy_breakdown(frame).axes[0].get_ylabel() == f"energy ({unit})"
+
+
+def test_bars_stand_on_the_axis_with_no_gap_below() -> None:
+    assert plots.cycles_per_layer(layers_frame(5)).axes[0].get_ylim()[0] == 0
+
+
+@every_width
+@pytest.mark.parametrize("schemes", [1, 2, 6])
+def test_bandwidth_has_a_panel_a_scheme_on_one_scale(width: float, schemes: int) -> None:
+    base = comparison().bandwidth_frame()
+    frame = pd.concat([base[base["scheme"] == "dense"].assign(scheme=f"scheme_{number}") for number in range(schemes)])
+    figure = plots.bandwidth_over_time(frame, width)
+    assert_readable(figure)
+    assert [axes.get_title() for axes in figure.axes] == [f"scheme_{number}" for number in range(schemes)]
+    assert {axes.get_ylim() for axes in figure.axes} == {figure.axes[0].get_ylim()}
+    assert {axes.get_ylabel() for axes in figure.axes} == {"DRAM\n(GB/s)"}
+    assert figure.axes[-1].get_xlabel() == "time (ns)"
+    assert legend_labels(figure) == ["read", "written"]
+
+
+def test_bandwidth_is_as_tall_as_reads_and_writes_together() -> None:
+    frame = comparison().bandwidth_frame()
+    axes = plots.bandwidth_over_time(frame).axes[0]
+    tops = [patch.get_data() for patch in axes.patches]
+    mine = frame[frame["scheme"] == "dense"]
+    np.testing.assert_allclose(tops[0].values, mine["read_gb_per_s"])
+    np.testing.assert_allclose(tops[1].values, mine["read_gb_per_s"] + mine["write_gb_per_s"])
+
+
+def test_bandwidth_of_a_still_run_can_be_drawn_and_of_none_or_two_cannot() -> None:
+    frame = comparison().bandwidth_frame()
+    assert_readable(plots.bandwidth_over_time(frame.assign(read_gb_per_s=0.0, write_gb_per_s=0.0)))
+    with pytest.raises(ConfigError, match="at least one window"):
+        plots.bandwidth_over_time(frame[:0])
+    with pytest.raises(ConfigError, match="a figure shows one network, the table has two_layers, other"):
+        plots.bandwidth_over_time(pd.concat([frame, frame.assign(network="other")]))
+    with pytest.raises(ConfigError, match="at most 6 schemes, the table has 7"):
+        plots.bandwidth_over_time(pd.concat([frame.assign(scheme=name) for name in "abcdefg"]))
 
 
 def test_no_ring_and_no_entry_where_nothing_is_slower() -> None:
@@ -197,7 +268,7 @@ def test_a_single_scheme_needs_no_yardstick(draw: Draw) -> None:
 @every_width
 def test_layers_in_which_nothing_happens_can_be_drawn(draw: Draw, width: float) -> None:
     frame = layers_frame(4)
-    nothing = frame.assign(**{name: 0 for name in frame.columns if name.endswith(("bytes", "cycles")) or name.startswith("bytes")})
+    nothing = frame.assign(**{name: 0 for name in frame.columns if name.endswith(("bytes", "cycles", "nj")) or name.startswith("bytes")})
     assert_readable(draw(nothing, width))
 
 
@@ -227,8 +298,8 @@ def test_colours_of_one_figure_differ_and_hatches_tell_schemes_apart(draw: Draw)
 def test_the_papers_figure_6_adds_up_to_the_published_savings(shared: Path) -> None:
     figure = plots.paper_figure6(golden_trace(shared, "mobilenet"))
     (axes,) = figure.axes
-    loaded, saved = [bar.get_height() for bar in axes.patches[:54]], [bar.get_height() for bar in axes.patches[54:]]
-    assert len(saved) == 54
+    loaded, saved = [bar.height for bar in drawn_bars(axes)[:54]], [bar.height for bar in drawn_bars(axes)[54:]]
+    assert len(saved) == 36  # of 54 convolutions these have a zero channel
     assert sum(saved) == pytest.approx(696_584 * 16 / 1e6)
     assert sum(loaded) + sum(saved) == pytest.approx(8_924_488 * 16 / 1e6)
     assert "Mbit" in axes.get_ylabel()
@@ -238,7 +309,7 @@ def test_the_papers_figure_6_adds_up_to_the_published_savings(shared: Path) -> N
 def test_the_map_shows_each_zero_channel_where_it_is() -> None:
     figure = plots.zero_channel_map(trace())
     counts, panel = figure.axes
-    assert [bar.get_height() for bar in counts.patches] == [1, 0]
+    assert [bar.height for bar in drawn_bars(counts)] == [1]
     picture = np.asarray(panel.images[0].get_array())
     lines = len(picture)
     middle = [[to_hex(picture[int((channel + 0.5) * lines / 4), layer]) for channel in range(4)] for layer in range(2)]
@@ -298,5 +369,5 @@ def test_any_name_can_be_drawn(name: str) -> None:
 
 
 def test_figures_come_from_a_real_result_too() -> None:
-    for _, figure in plots.of_layers(comparison().as_frame()):
+    for _, figure in [*plots.of_layers(comparison().as_frame()), *plots.of_bandwidth(comparison().bandwidth_frame())]:
         assert_readable(figure)
