@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The first call of a kernel compiles it, and machines are shared: how long an example takes says nothing.
+settings.register_profile("accelsim", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("accelsim")
 
 
 @pytest.fixture(scope="session")
