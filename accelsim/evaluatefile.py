@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from accelsim import configfile
 from accelsim.errors import RefusalError, refuse
 from accelsim.images import Preprocessing
-from accelsim.runfile import ImageList, InputFile, Location, Name, NetworkFile, PresetName, Section
+from accelsim.runfile import Filed, ImageList, InputFile, Location, Name, NetworkFile, PresetName, Section, repeats
 from accelsim.schema import FromPath
 
 MOST_STEPS = 1000
@@ -143,7 +143,7 @@ LayerEpsilons = Annotated[
 ]
 
 
-class Evaluate(Section):
+class Evaluate(Filed):
     """Accuracy and reduction against epsilon, on many images."""
 
     name: Name
@@ -176,20 +176,9 @@ class Evaluate(Section):
     results: Annotated[Path, Location(file=False, here=True)] = Path("results")
     """Folder for tables and figures, from the current folder; results/<name> if not given."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _default_results(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "results" not in data and isinstance(data.get("name"), str):
-            return {**data, "results": f"results/{data['name']}"}
-        return data
-
     @model_validator(mode="after")
     def _consistent(self) -> Evaluate:
-        faults = [
-            RefusalError(f"{mode!r} stands twice", at=[f"modes.{index}"])
-            for index, mode in enumerate(self.modes)
-            if mode in self.modes[:index]
-        ]
+        faults = repeats(self.modes, "modes")
         if self.auto is not None and isinstance(self.images, Photographs):
             faults.append(
                 RefusalError("to choose epsilons by accuracy, the images need labels", "give images.table or images.stack", at=["auto"])

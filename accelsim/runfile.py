@@ -220,7 +220,24 @@ def _kind_of_job(job: Any) -> str:
 Job = Annotated[Annotated[InferenceJob, Tag("inference")] | Annotated[TraceJob, Tag("trace")], Discriminator(_kind_of_job)]
 
 
-class Run(Section):
+class Filed(Section):
+    """A file whose results go to `results/<name>` where it names no folder."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_results(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "results" not in data and isinstance(data.get("name"), str):
+            return {**data, "results": f"results/{data['name']}"}
+        return data
+
+
+def repeats(values: Sequence[str], key: str) -> list[RefusalError]:
+    """One refusal for each value of a list that has stood there before."""
+    repeated = [index for index, value in enumerate(values) if value in values[:index]]
+    return [RefusalError(f"{quoted(values[index])} stands twice", at=[f"{key}.{index}"]) for index in repeated]
+
+
+class Run(Filed):
     """What is simulated: one machine, several schemes, several jobs."""
 
     name: Name
@@ -238,17 +255,9 @@ class Run(Section):
     keep_traces: OutputFolder | None = None
     """Folder in which the traces of inference jobs are kept."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _default_results(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "results" not in data and isinstance(data.get("name"), str):
-            return {**data, "results": f"results/{data['name']}"}
-        return data
-
     @model_validator(mode="after")
     def _distinct_schemes(self) -> Run:
-        repeated = [index for index, scheme in enumerate(self.schemes) if scheme in self.schemes[:index]]
-        refuse([RefusalError(f"{quoted(self.schemes[index])} stands twice", at=[f"schemes.{index}"]) for index in repeated])
+        refuse(repeats(self.schemes, "schemes"))
         return self
 
 

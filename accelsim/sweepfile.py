@@ -13,7 +13,7 @@ from accelsim import configfile
 from accelsim.errors import RefusalError, choices, quoted, refuse
 from accelsim.faults import PLACES
 from accelsim.hardware import Accelerator
-from accelsim.runfile import EMBEDDED, InferenceJob, Location, Name, Section, TraceJob
+from accelsim.runfile import EMBEDDED, Filed, InferenceJob, Location, Name, Section, TraceJob, repeats
 from accelsim.schema import FromPath
 from accelsim.schemes._written import Written
 from accelsim.units import QUANTITIES, Quantity
@@ -110,7 +110,7 @@ class Comparison(BaseModel):
     right: str
 
 
-class Sweep(Section):
+class Sweep(Filed):
     """What is simulated: every job under every scheme, on every machine that the axes span."""
 
     name: Name
@@ -144,20 +144,9 @@ class Sweep(Section):
         if isinstance(context, Mapping):
             self._places = dict(context.get(PLACES, {}))
 
-    @model_validator(mode="before")
-    @classmethod
-    def _default_results(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "results" not in data and isinstance(data.get("name"), str):
-            return {**data, "results": f"results/{data['name']}"}
-        return data
-
     @model_validator(mode="after")
     def _consistent(self) -> Sweep:
-        faults = [
-            RefusalError(f"{quoted(scheme)} stands twice", at=[f"schemes.{index}"])
-            for index, scheme in enumerate(self.schemes)
-            if scheme in self.schemes[:index]
-        ]
+        faults = repeats(self.schemes, "schemes")
         for path in self.axes:
             root, _, rest = path.partition(".")
             if root not in ("accelerator", "scheme", "engine") or (root == "engine") == bool(rest):

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelsim import cli
 from accelsim.errors import EngineError
 
 ROOT = Path(__file__).parent.parent
@@ -22,20 +21,6 @@ DIGITS = ROOT / "configs" / "network" / "digits"
 TINY_TRACE = ROOT / "traces" / "tiny_dog.npz"
 
 Program = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
-    """Run the program in this process: exit code, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["accelsim", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

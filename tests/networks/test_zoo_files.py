@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from accelsim import cli, kinds, runfile, simulate, tracefile
+from accelsim import kinds, runfile, simulate, tracefile
 from accelsim.errors import ConfigError
 from accelsim.networks import synthetic
 
@@ -20,20 +19,6 @@ DIGITS = ROOT / "configs" / "network" / "digits"
 ZOO = sorted((ROOT / "configs" / "network" / "zoo").glob("*.yaml"))
 
 Program = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
-    """Run the program in this process: exit code, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["accelsim", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def network_file(folder: Path, *lines: str) -> Path:
