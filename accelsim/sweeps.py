@@ -334,6 +334,13 @@ def _simulate(asked: Sweep, points: Sequence[Point], kept: dict[str, Kept], stor
                 progress(f"sweep {asked.name}: {left}", len(kept), total)
 
 
+def plot(folder: str | Path) -> tuple[Path, ...]:
+    """Draw the figures of a sweep's results folder again from its table, without simulating; gives the files written."""
+    from accelsim import plots
+
+    return report.write_files(Path(folder), dict(plots.files(plots.of_sweep(sweeptable.read(Path(folder))))))
+
+
 def _write(folder: Path, asked: Sweep, table: pd.DataFrame, figures: bool, progress: Progress) -> None:
     files = {"config.yaml": sweepfile.describe(asked).encode()}
     if figures:

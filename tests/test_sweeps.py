@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -211,6 +212,17 @@ def test_python_gets_a_data_frame_that_the_folder_gives_back_with_a_config_that_
     pd.testing.assert_frame_equal(table, sweeptable.read(Path("out")), check_dtype=False)
     assert accelsim.sweep is sweeps.sweep
     assert sweepfile.load("out/config.yaml").values(PATH) == sweepfile.load("sweep.yaml").values(PATH)
+
+
+@pytest.mark.usefixtures("house")
+def test_plot_draws_a_sweep_again_from_its_table(program: Callable[..., tuple[int, str, str]]) -> None:
+    folder = swept().folder
+    assert not (folder / "figures").exists()
+    code, out, _ = program("plot", folder)
+    assert code == 0
+    written = {str(path) for path in (folder / "figures").iterdir()}
+    assert written
+    assert set(out.split()) == written
 
 
 @pytest.mark.usefixtures("house")

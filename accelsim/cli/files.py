@@ -21,9 +21,7 @@ app = typer.Typer(no_args_is_help=True)
 def check(
     files: Annotated[
         list[Path],
-        typer.Argument(
-            help="Accelerator, energy, memory, network or run files (.yaml), zoo:NAME, .onnx, Darknet (.cfg), SCALE-Sim (.csv), traces."
-        ),
+        typer.Argument(help="Files of any kind (.yaml), zoo:NAME, .onnx, Darknet (.cfg), SCALE-Sim (.csv, .cfg), traces (.npz)."),
     ],
     settings: Settings = None,
 ) -> None:
@@ -59,7 +57,7 @@ def convert(
 
 @app.command()
 def schema(
-    kind: Annotated[str, typer.Argument(help="accelerator, energy, evaluate, memory, network or run.")],
+    kind: Annotated[str, typer.Argument(help="accelerator, energy, evaluate, memory, network, run or sweep.")],
 ) -> None:
     """Print the JSON Schema of a kind of file, for editors."""
     from accelsim import kinds

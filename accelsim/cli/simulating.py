@@ -193,10 +193,10 @@ def dynamic(
 
 @app.command()
 def plot(
-    results: Annotated[Path, typer.Argument(help="A results folder.")],
+    results: Annotated[Path, typer.Argument(help="A results folder of a run or a sweep.")],
 ) -> None:
     """Draw every figure of a results folder again, without simulating."""
-    from accelsim import simulate
+    from accelsim import simulate, sweeps
 
-    for path in simulate.plot(results):
+    for path in sweeps.plot(results) if (results / "sweep.parquet").is_file() else simulate.plot(results):
         say(str(path))
