@@ -100,7 +100,7 @@ class _Loader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML has no types
         if getattr(event, "tag", None) is not None:
             raise yaml.composer.ComposerError(
                 None, None, f"tags such as {event.tag.replace('tag:yaml.org,2002:', '!!')!r} are not read", event.start_mark

@@ -23,6 +23,7 @@ MOST_VALUES = 10_000
 _UNIT = re.compile(r"\s*[-+.0-9eE]+\s*([^\s0-9].*?)\s*")
 _COMPARISON = re.compile(r"\s*(\S+)\s*(==|!=|<=|>=|<|>)\s*(\S.*?)\s*")
 
+# `from` is a Python keyword, so the field cannot be written in a class; what is made at run time mypy does not know
 _From = create_model("_From", __base__=Section, **{"from": (Any, Field(description="The first value, with its unit."))})  # type: ignore[call-overload]
 
 

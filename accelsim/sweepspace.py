@@ -188,6 +188,7 @@ def _machine(sweep: Sweep, chosen: Mapping[str, tuple[Any, int]], faults: dict[s
         if content is None:
             return None
         where = sweep.place(path, index)
+        # the default binds this turn of the loop; mypy cannot infer such a lambda
         value = _tree(content, "", lambda _, where=where: where)  # type: ignore[misc]
         if path == "accelerator":
             tree = value

@@ -39,6 +39,7 @@ class Pad(Weightless):
         mode = str(node.attributes.get("mode", "constant"))
         if mode != "constant":
             # an empty axis needs no mode, and numpy's `reflect` refuses none
+            # numpy's stubs know the modes one by one, not as a text
             return np.pad(inputs[0], self._around(node), mode=mode)  # type: ignore[call-overload, no-any-return]
         return np.pad(inputs[0], self._around(node), constant_values=np.float32(node.attributes.get("value", 0.0)))
 
