@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import math
 import warnings
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from accelsim import archives
+from accelsim.archives import MAX_PIXELS, Pixels
 from accelsim.errors import ModelError, RefusalError
+from accelsim.kernels import interpolate
 
-MAX_PIXELS = 50_000_000
-"""Largest image that is read or made (about 7000 x 7000)."""
 FORMATS = ("JPEG", "PNG", "BMP", "PPM")
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".npz"))
+"""Ends of the names of files that may hold images."""
 
-Pixels = NDArray[np.uint8]
 Planes = NDArray[np.float32]
 
 
@@ -98,9 +97,14 @@ class Preprocessing(BaseModel):
     def normalised(self, pixels: NDArray[Any]) -> Planes:
         """Apply scale, mean and std in float64, rounded once. Shapes: [planes, ...] in 0..255 -> float32 of the same shape."""
         aside = (self.planes, *(1,) * (pixels.ndim - 1))
-        mean = np.array(self.mean or (0.0,) * self.planes).reshape(aside)
-        std = np.array(self.std or (1.0,) * self.planes).reshape(aside)
-        return np.asarray((pixels / np.float64(self.scale) - mean) / std, dtype=np.float32)
+        data = pixels.astype(np.float64)
+        if self.scale != 1:
+            data /= self.scale
+        if self.mean:
+            data -= np.array(self.mean).reshape(aside)
+        if self.std:
+            data /= np.array(self.std).reshape(aside)
+        return data.astype(np.float32)
 
 
 _BGR_MEAN: dict[str, Any] = {"channels": "bgr", "mean": (104.0, 117.0, 123.0)}
@@ -138,12 +142,38 @@ def load_image(source: str | Path) -> Pixels:
     """
     text = str(source)
     file, separator, key = text.partition(".npz:")
-    array = _load_npz(Path(file + ".npz"), key, text) if separator else _load_picture(Path(text), text)
+    array = archives.load(Path(file + ".npz"), key, text) if separator else _load_picture(Path(text), text)
     if array.ndim == 2:
         array = array[:, :, None]
     if array.shape[2] == 1:
         array = np.broadcast_to(array, (*array.shape[:2], 3))
     return np.ascontiguousarray(array[:, :, :3])
+
+
+def images_in(source: str | Path) -> Iterator[tuple[str, str]]:
+    """Names and sources (as `load_image` takes them) of all images of a folder, an archive or a stack; or of the one image that it is.
+
+    A folder's are those of all folders below it, in the order of their relative paths, which without their endings are the names; hidden
+    files, and files of other kinds, are passed over. Arrays that are no images are passed over too, unless one is named.
+    Raises:  `ModelError` for an archive that is damaged, or an array that is not there
+    """
+    path, text = Path(source), str(source)
+    if path.is_dir():
+        found = sorted(file.relative_to(path) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        for file in found:
+            if any(part.startswith(".") for part in file.parts):
+                continue
+            name = file.with_suffix("").as_posix()
+            if file.suffix.lower() == ".npz":
+                yield from ((f"{name}/{inner}", where) for inner, where in archives.names(path / file, ""))
+            else:
+                yield name, str(path / file)
+        return
+    file_name, separator, key = text.partition(".npz:")
+    if (separator and ":" not in key) or path.suffix == ".npz":
+        yield from archives.names(Path(file_name + ".npz") if separator else path, key)
+    else:
+        yield key.replace(":", "_") or path.stem, text
 
 
 def preprocess(image: Pixels, preprocessing: Preprocessing) -> Planes:
@@ -180,7 +210,7 @@ def _load_picture(path: Path, text: str) -> Pixels:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large images and odd palettes; our own limit is stricter
             with Image.open(path, formats=FORMATS) as picture:
-                _check_pixels(picture.width * picture.height, f"{picture.width} x {picture.height}", text)
+                archives.check_pixels(picture.width * picture.height, f"{picture.width} x {picture.height}", text)
                 if picture.mode.startswith(("I", "F")):
                     raise ModelError(f"{text}: pixels of mode {picture.mode!r}; save it with 8 bits a channel")
                 if picture.mode in ("P", "PA", "LA", "La", "RGBa"):
@@ -193,54 +223,6 @@ def _load_picture(path: Path, text: str) -> Pixels:
     except Exception as fault:  # decoders raise whatever they like on damaged files
         reason = "not a JPEG, PNG, BMP or PPM image" if isinstance(fault, UnidentifiedImageError) else f"damaged image: {fault}"
         raise ModelError(f"{text}: {' '.join(reason.split())}") from fault
-
-
-def _load_npz(path: Path, key: str, text: str) -> Pixels:
-    """Read one image of an archive, its header first: nothing is allocated or unpickled on a stranger's word."""
-    name, _, position = key.partition(":")
-    if not path.is_file():
-        raise ModelError(f"{text}: no such file {path}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(member.removesuffix(".npy") for member in archive.namelist())
-            if name not in names:
-                raise ModelError(f"{text}: no array {name!r}. Allowed: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}")
-            with archive.open(f"{name}.npy") as member:
-                return _read_npy(member, position, text)
-    except ModelError:
-        raise
-    except Exception as fault:  # zipfile, zlib and numpy raise many kinds on damaged files
-        raise ModelError(f"{text}: damaged .npz file: {' '.join(str(fault).split())}") from fault
-
-
-def _read_npy(member: IO[bytes], position: str, text: str) -> Pixels:
-    version = np.lib.format.read_magic(member)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, column_major, dtype = read_header(member)
-    stack = len(shape) == 4
-    if dtype != np.uint8 or len(shape) not in (2, 3, 4) or min(shape) == 0 or (stack and column_major):
-        raise ModelError(f"{text}: {dtype} {list(shape)}. Allowed: uint8 [H, W], [H, W, C], or [N, H, W, C] with an index")
-    if stack != bool(position):
-        raise ModelError(f"{text}: {list(shape)}; add ':<index>' for a stack [N, H, W, C], and only for one")
-    index = 0
-    if stack:
-        if not (position.isascii() and position.isdigit() and len(position) < 10 and int(position) < shape[0]):
-            raise ModelError(f"{text}: index {position!r}. Allowed: 0 to {shape[0] - 1}")
-        index, shape = int(position), shape[1:]
-    _check_pixels(shape[0] * shape[1], f"{shape[0]} x {shape[1]}", text)
-    if len(shape) == 3 and shape[2] not in (1, 3, 4):
-        raise ModelError(f"{text}: {shape[2]} channels in {list(shape)}. Allowed: 1, 3, 4 as the last axis")
-    size = math.prod(shape)
-    member.seek(index * size, io.SEEK_CUR)
-    raw = member.read(size)
-    if len(raw) != size:
-        raise ModelError(f"{text}: damaged .npz file: {size:,} values wanted, {len(raw):,} there")
-    return np.frombuffer(raw, np.uint8).reshape(shape, order="F" if column_major else "C")
-
-
-def _check_pixels(pixels: int, size: str, text: str) -> None:
-    if not 0 < pixels <= MAX_PIXELS:
-        raise ModelError(f"{text}: image of {size} = {pixels:,} pixels. Allowed: 1 to {MAX_PIXELS:,}")
 
 
 def _ordered(image: Pixels, channels: str) -> Pixels:
@@ -287,12 +269,13 @@ def _scaled(data: Planes, height: int, width: int, kind: str) -> Planes:
     if kind == "antialias":
         resample = Image.Resampling.BILINEAR
         return np.stack([np.asarray(Image.fromarray(plane).resize((width, height), resample)) for plane in data])
-    return _interpolated(_interpolated(data, width, 2), height, 1)
+    return np.asarray(_interpolated(_interpolated(data, width, 2), height, 1), dtype=np.float32)
 
 
-def _interpolated(data: Planes, length: int, axis: int) -> Planes:
-    """One pass of Darknet's bilinear resize: source coordinate i * (old - 1) / (new - 1) in float32.
+def _interpolated(data: NDArray[Any], length: int, axis: int) -> NDArray[np.float64]:
+    """One pass of Darknet's bilinear resize: source coordinate i * (old - 1) / (new - 1) in float32, weighted sums in float64.
 
+    Rounded once, after both passes (Darknet's own rounding depends on its compiler): `golden/squeezenet_v1.1` has these inputs bit for bit.
     The last column is copied. The last row is not: Darknet takes what its own coordinate says of the row at or above it, and forgets the
     row below. Where rounding leaves the coordinate short of the last source row (256 -> 227 and 256 -> 224 give 254.99998), next to
     nothing remains and the row is black. SqueezeNet v1.1 and TinyNet feel it: it moves top-5 by 2 to 3 images in 100.
@@ -302,17 +285,19 @@ def _interpolated(data: Planes, length: int, axis: int) -> Planes:
     step = np.float32(old - 1) / np.float32(max(length - 1, 1))
     position = np.arange(length, dtype=np.float32) * step
     low = np.minimum(position.astype(np.int64), max(old - 2, 0))
-    shape = [1, 1, 1]
-    shape[axis] = length
-    part = (position - low.astype(np.float32)).reshape(shape)
-    result = (np.float32(1) - part) * data.take(low, axis) + part * data.take(np.minimum(low + 1, old - 1), axis)
-    last = [slice(None)] * 3
-    last[axis] = slice(length - 1, length)
-    result[tuple(last)] = data.take([old - 1], axis)
+    high = np.minimum(low + 1, old - 1)
+    far = position.astype(np.float64) - low
+    near = 1 - far
+    low[-1] = high[-1] = old - 1
+    near[-1], far[-1] = 1, 0
     if axis == 1 and length > 1:
-        above = min(int(position[-1]), old - 1)
-        result[tuple(last)] = (np.float32(1) - (position[-1] - np.float32(above))) * data.take([above], axis)
-    return np.asarray(result, dtype=np.float32)
+        low[-1] = high[-1] = min(int(position[-1]), old - 1)
+        near[-1] = 1 - (np.float64(position[-1]) - low[-1])
+    shape = list(data.shape)
+    shape[axis] = length
+    result = np.empty(shape)
+    (interpolate.down if axis == 1 else interpolate.across)(np.ascontiguousarray(data, dtype=np.float64), low, high, near, far, result)
+    return result
 
 
 def _cropped(data: Planes, how: Preprocessing) -> Planes:

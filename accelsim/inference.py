@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -22,18 +22,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import ModelError, choices, quoted
-from accelsim.graph import Graph, Node
+from accelsim.graph import OVERWRITTEN, Graph, Node
 from accelsim.images import Preprocessing, image_sha256, load_image, preprocess
 from accelsim.kernels import marks
 from accelsim.layers.base import Tensor
+from accelsim.networks.beside import filters as network_filters
 from accelsim.networks.network import Network, output_index
 from accelsim.operators import Operator, operator
+from accelsim.operators.team import Team
 from accelsim.operators.workspace import Workspace
 from accelsim.trace import INFERENCE, MODES, SYNTHETIC, FeatureMap, Trace, measure
 
-PRUNED_KINDS = frozenset({"conv", "maxpool", "add", "scale", "activation", "sub", "mul", "lrn"})
+PRUNED_KINDS = OVERWRITTEN
 
-ENGINE = "accelsim inference 1"
+ENGINE = "accelsim inference 2"
 """Counted up whenever the same network and image may give other bits."""
 
 INFINITY = np.uint32(0x7F800000)
@@ -41,8 +43,16 @@ INFINITY = np.uint32(0x7F800000)
 Epsilon = float | Mapping[str, float]
 """One number for all layers, or numbers by layer name; layers that are not named have 0."""
 
+Through = Callable[[Node, Tensor], Tensor]
+"""Called with a node and its output (after overwriting); gives what its consumers see instead, of the same shape. For codes of maps."""
+
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many steps are done, and how many there are."""
+
+
+def as_it_is(node: Node, output: Tensor) -> Tensor:
+    """Change nothing."""
+    return output
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -53,12 +63,12 @@ def silent(what: str, done: int, total: int) -> None:
 class Prepared:
     """A network whose weights are packed for the kernels; make it once with `prepare` and run it on as many images as you like.
 
-    `operators[i]` runs `graph.nodes[i]`; `last_use[i]` is the node after which its map is no longer needed.
+    `operators[i]` runs `graph.nodes[i]`; `dropped[i]` are the nodes whose maps are no longer needed after that.
     """
 
     network: Network
     operators: tuple[Operator, ...]
-    last_use: tuple[int, ...]
+    dropped: tuple[tuple[int, ...], ...]
     workspace: Workspace = field(default_factory=Workspace, repr=False)
 
     @property
@@ -107,15 +117,20 @@ def photograph(source: str, preprocessing: Preprocessing) -> Input:
     return Input(key.replace(":", "_") or PurePath(file).stem, preprocess(pixels, preprocessing), provenance)
 
 
-def prepare(network: Network) -> Prepared:
-    """Pack the weights of a network for the kernels. Raises `ModelError` where it has no weights."""
-    weights, graph = network.require_weights(), network.graph
-    operators = tuple(operator(node, graph.input_shapes(node.index), weights.get(node.index, {})) for node in graph.nodes)
+def prepare(network: Network, *, threads: int = 1) -> Prepared:
+    """Pack the weights of a network for the kernels.
+
+    Units:   `threads` that share the work of each large layer; what they make is the same for any number, bit for bit
+    Raises:  `ModelError` where the network has no weights, and for fewer than one thread
+    """
+    weights, graph, team = network.require_weights(), network.graph, Team(threads)
+    operators = tuple(operator(node, graph.input_shapes(node.index), weights.get(node.index, {}), team) for node in graph.nodes)
     last_use = list(range(len(graph.nodes)))
     for node in graph.nodes:
         for producer in node.inputs:
             last_use[producer] = node.index
-    return Prepared(network, operators, tuple(last_use))
+    dropped = tuple(tuple(index for index, last in enumerate(last_use) if last == node.index) for node in graph.nodes)
+    return Prepared(network, operators, dropped)
 
 
 def run(
@@ -125,11 +140,12 @@ def run(
     epsilon: Epsilon = 0.0,
     mode: str = "channel",
     part: tuple[int, int] = (8, 8),
+    through: Through = as_it_is,
     progress: Progress = silent,
 ) -> Iterator[Activation]:
     """Run one image through a network, one node at a time, in the order of the graph.
 
-    Maps are dropped once no later node reads them, unless the caller keeps them.
+    Maps are dropped once no later node reads them, unless the caller keeps them. Every output goes `through` before anyone reads it.
     Shapes:  image float32 [C, H, W] as the input node states; `part` (h, w), used by mode `part`
     Units:   epsilon in the units of the data
     Raises:  `ModelError` at once for a network without weights, an image of another shape, an unknown mode, an epsilon that is
@@ -144,7 +160,7 @@ def run(
     graph, shape = prepared.graph, tuple(image.shape)
     if shape != graph.nodes[0].shape:
         raise ModelError(f"{graph.name} takes an image of {list(graph.nodes[0].shape)}, given {list(shape)}; change the preprocessing")
-    return _walk(prepared, np.ascontiguousarray(image, dtype=np.float32), _Pruning(mode, epsilons, part), progress)
+    return _walk(prepared, np.ascontiguousarray(image, dtype=np.float32), _Pruning(mode, epsilons, part, through), progress)
 
 
 def record(
@@ -155,15 +171,19 @@ def record(
     mode: str = "channel",
     part: tuple[int, int] = (8, 8),
     fine_part: tuple[int, int] = (8, 8),
+    through: Through = as_it_is,
+    values: bool = False,
     progress: Progress = silent,
 ) -> Iterator[Trace]:
     """Run a batch of images and make one trace of each; weights are packed once.
 
     Of epsilons by layer, the trace's `epsilon` is the largest and its provenance (`epsilon_by_layer`) has them all.
+    `values`: keep the data of every map in the trace, for schemes that need it; it is not saved with the trace.
     Shapes:  `fine_part` (h, w) of the trace's part maxima
     Raises:  `ModelError` as `run`
     """
     prepared = network if isinstance(network, Prepared) else prepare(network)
+    last = output_index(prepared.graph)
     for source in inputs:
 
         def advance(what: str, done: int, total: int, image: str = source.name) -> None:
@@ -175,12 +195,13 @@ def record(
             provenance["epsilon_by_layer"] = json.dumps({name: float(value) for name, value in epsilon.items()}, sort_keys=True)
         if largest(epsilon):
             provenance["pruned"] = f"{', '.join(sorted(PRUNED_KINDS))}" + (f", parts of {part[0]}x{part[1]}" if mode == "part" else "")
-        for activation in run(prepared, source.tensor, epsilon=epsilon, mode=mode, part=part, progress=advance):
-            maps.append(measure(activation.output, fine_part))
-            if activation.node.index == output_index(prepared.graph) and activation.node.kind == "softmax":
+        for activation in run(prepared, source.tensor, epsilon=epsilon, mode=mode, part=part, through=through, progress=advance):
+            maps.append(measure(activation.output, fine_part, values=values))
+            if activation.node.index == last and activation.node.kind == "softmax":
                 provenance["top5"] = " ".join(f"{index}:{value:.4f}" for index, value in top(activation.output))
         origin = SYNTHETIC if provenance.get("weights_source") == SYNTHETIC else INFERENCE
-        yield Trace(prepared.graph, tuple(maps), source.name, largest(epsilon), mode, fine_part, origin, provenance)
+        filters = network_filters(prepared.network)
+        yield Trace(prepared.graph, tuple(maps), source.name, largest(epsilon), mode, fine_part, origin, provenance, filters)
 
 
 def largest(epsilon: Epsilon) -> float:
@@ -194,12 +215,19 @@ def prunable(graph: Graph) -> tuple[Node, ...]:
 
 
 def predict(
-    network: Network | Prepared, image: Tensor, *, epsilon: Epsilon = 0.0, mode: str = "channel", part: tuple[int, int] = (8, 8)
+    network: Network | Prepared,
+    image: Tensor,
+    *,
+    epsilon: Epsilon = 0.0,
+    mode: str = "channel",
+    part: tuple[int, int] = (8, 8),
+    through: Through = as_it_is,
 ) -> Tensor:
     """Run one image and give the output of the last node that is not a training cost. Shapes: image [C, H, W] -> float32 [C, H, W]."""
     prepared = network if isinstance(network, Prepared) else prepare(network)
     last = output_index(prepared.graph)
-    outputs = (step.output for step in run(prepared, image, epsilon=epsilon, mode=mode, part=part) if step.node.index == last)
+    steps = run(prepared, image, epsilon=epsilon, mode=mode, part=part, through=through)
+    outputs = (step.output for step in steps if step.node.index == last)
     return np.array(next(outputs))
 
 
@@ -217,6 +245,7 @@ class _Pruning:
     mode: str
     epsilons: tuple[np.float32, ...]
     part: tuple[int, int]
+    through: Through = as_it_is
 
     def apply(self, node: Node, output: Tensor, marked: NDArray[np.bool_]) -> None:
         """Overwrite with zeros, in place."""
@@ -249,38 +278,45 @@ def _by_node(graph: Graph, epsilon: Epsilon) -> tuple[np.float32, ...]:
 
 
 def _walk(prepared: Prepared, image: Tensor, pruning: _Pruning, progress: Progress) -> Iterator[Activation]:
-    nodes = prepared.graph.nodes
-    live: dict[int, Activation] = {}
+    name, nodes = prepared.graph.name, prepared.graph.nodes
+    # of each node that is still to be read: its output and its zero channels
+    live: dict[int, tuple[Tensor, NDArray[np.bool_]]] = {}
     for node in nodes:
-        live[node.index] = _step(prepared, node, [live[index] for index in node.inputs], image, pruning)
-        for index in [index for index in live if prepared.last_use[index] <= node.index != index]:
-            del live[index]
-        progress(prepared.graph.name, node.index + 1, len(nodes))
-        # what nobody reads later must not wait here for the next node
-        yield live[node.index] if prepared.last_use[node.index] > node.index else live.pop(node.index)
+        # no name for it here: what nobody reads later must not wait for the next node
+        yield _step(prepared, node, live, image, pruning)
+        progress(name, node.index + 1, len(nodes))
 
 
-def _step(prepared: Prepared, node: Node, producers: Sequence[Activation], image: Tensor, pruning: _Pruning) -> Activation:
-    inputs = [producer.output for producer in producers] or [image]
-    output = prepared.operators[node.index](inputs, [producer.zero_channels for producer in producers], prepared.workspace.empty)
-    return _marked(prepared.graph, node, output, pruning)
+def _step(
+    prepared: Prepared, node: Node, live: dict[int, tuple[Tensor, NDArray[np.bool_]]], image: Tensor, pruning: _Pruning
+) -> Activation:
+    """Run one node, and forget the maps that only it still wanted."""
+    producers = [live[index] for index in node.inputs]
+    inputs = [output for output, _ in producers] or [image]
+    output = prepared.operators[node.index](inputs, [zero_channels for _, zero_channels in producers], prepared.workspace.empty)
+    output, step = _marked(prepared.graph, node, output, pruning)
+    live[node.index] = output, step.zero_channels
+    for index in prepared.dropped[node.index]:
+        del live[index]
+    return step
 
 
-def _marked(graph: Graph, node: Node, output: Tensor, pruning: _Pruning) -> Activation:
-    """Mark zero channels and overwrite what epsilon swallows."""
+def _marked(graph: Graph, node: Node, output: Tensor, pruning: _Pruning) -> tuple[Tensor, Activation]:
+    """Mark zero channels and overwrite what epsilon swallows: what the next operators read, and what the caller sees of it."""
     channels = output.shape[0]
-    bits = np.empty(channels, dtype=np.uint32)
-    zeros = np.empty(channels, dtype=np.int64)
-    marks.channel_marks(output.reshape(channels, -1).view(np.uint32), bits, zeros)
-    if channels and bits.max() >= INFINITY:
-        where = f"channel {int(bits.argmax())} of {channels}"
+    maxima, zeros, marked = np.empty(channels, np.float32), np.empty(channels, np.int64), np.empty(channels, np.bool_)
+    most = marks.channel_marks(output.reshape(channels, -1).view(np.uint32), pruning.epsilons[node.index], maxima, zeros, marked)
+    if most >= INFINITY:
+        where = f"channel {int(maxima.view(np.uint32).argmax())} of {channels}"
         remedy = "change the preprocessing" if node.kind == "input" else "check the weights, the preprocessing and the layers before it"
         raise ModelError(f"{graph.name}: {node.name}: NaN or infinity in its output ({where}); {remedy}")
-    maxima = bits.view(np.float32)
-    marked = maxima <= pruning.epsilons[node.index]
     prunes = node.kind in PRUNED_KINDS
     if prunes:
         pruning.apply(node, output, marked)
+    zero_channels = marked if prunes else maxima == 0
+    if pruning.through is not as_it_is:
+        output = np.ascontiguousarray(pruning.through(node, output), dtype=np.float32)
+        zero_channels = np.logical_not(output.reshape(channels, -1).any(axis=1))
     shown = output.view()
     shown.flags.writeable = False
-    return Activation(node, shown, maxima, zeros, marked, marked if prunes else maxima == 0)
+    return output, Activation(node, shown, maxima, zeros, marked, zero_channels)

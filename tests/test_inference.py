@@ -6,6 +6,7 @@ import gc
 import os
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -259,6 +260,34 @@ def test_tinynet_gives_the_papers_confidence_to_the_digit(shared, tiny, image, p
     source = inference.photograph(f"{shared}/assets/images/five_rgb.npz:{image}", PRESETS["tiny_letterbox"])
     ((_, best),) = inference.top(inference.predict(tiny, source.tensor), 1)
     assert f"{100 * best:.2f}" == percent
+
+
+def test_two_threads_give_the_traces_of_one(shared):
+    single = real_network(shared, "squeezenet_v1.1", "squeezenet")
+    double = inference.prepare(single.network, threads=2)
+    source = inference.photograph(f"{shared}/assets/images/five_rgb.npz:cat", PRESETS["squeezenet_v1.1"])
+    runs = [{step.node.name: step.output.tobytes() for step in inference.run(prepared, source.tensor)} for prepared in (single, double)]
+    assert runs[0] == runs[1]
+
+
+def test_threads_are_an_option_of_a_run_file_and_of_the_program(program, tmp_path):
+    digits = Path(inference.__file__).parent.parent / "configs/network/digits"
+    traces = []
+    for threads in (1, 2):
+        arguments = ["infer", digits / "network.yaml", "--image", digits / "images/3.png", "--out", tmp_path / str(threads)]
+        assert program(*arguments, "--threads", threads)[0] == 0
+        (trace,) = (tmp_path / str(threads)).glob("*.npz")
+        traces.append(trace.read_bytes())
+    assert traces[0] == traces[1]
+    code, _, error = program("infer", digits / "network.yaml", "--image", digits / "images", "--store", tmp_path / "s", "--threads", 2)
+    assert code == 2
+    assert error == "--threads 2 with --store\n    a store is filled by processes of one thread each: give --processes\n"
+    assert not (tmp_path / "s").exists()
+
+
+def test_fewer_than_one_thread_is_refused():
+    with pytest.raises(ModelError, match="threads 0; allowed: 1 or more"):
+        inference.prepare(small_network(), threads=0)
 
 
 def test_a_leaky_network_has_no_zero_channels(shared, tiny):

@@ -49,10 +49,16 @@ def scale(ifmap: Floats, weight: Floats, bias: Floats, ofmap: Floats) -> None:
 
 
 @kernel
-def add(ifmap: Floats, ofmap: Floats) -> None:
-    """Add one map to another in place. Shapes: ifmap, ofmap float32 [N]."""
-    for i in range(ofmap.shape[0]):
-        ofmap[i] = ofmap[i] + ifmap[i]
+def add(left: Floats, right: Floats, activation: int, slope: np.float32, ofmap: Floats) -> None:
+    """Add two maps and activate the sum; `ofmap` may be one of them. Shapes: float32 [N]. Units: `activation` as in `activate`."""
+    if activation == RELU:
+        for i in range(ofmap.shape[0]):
+            total = left[i] + right[i]
+            ofmap[i] = np.float32(0) if total <= 0 else total
+    else:
+        for i in range(ofmap.shape[0]):
+            ofmap[i] = left[i] + right[i]
+        activate(ofmap, activation, slope)
 
 
 @kernel

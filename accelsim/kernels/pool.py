@@ -1,4 +1,4 @@
-"""Pooling: down the columns first, where neighbours lie side by side, then along the row."""
+"""Average pooling."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,43 +6,6 @@ from numpy.typing import NDArray
 from accelsim.kernels.compile import kernel
 
 Floats = NDArray[np.float32]
-
-
-@kernel
-def maxpool(ifmap: Floats, R: int, S: int, stride_down: int, stride_along: int, top: int, left: int, ofmap: Floats) -> None:
-    """Take the largest element of every R x S window; elements outside the map do not take part.
-
-    Shapes:  ifmap float32 [C, H, W]; ofmap float32 [C, Ho, Wo]
-    Units:   elements. A window wholly outside the map gives -infinity.
-    Raises:  nothing; `layers` has checked shapes. The input holds no NaN (inference refuses it).
-    """
-    _, H, W = ifmap.shape
-    _, Ho, Wo = ofmap.shape
-    # the row of column maxima, with room for the padding on both sides
-    columns = np.empty((Wo - 1) * stride_along + S + left + W, dtype=np.float32)
-    origin = np.uintp(left)
-    for c in range(ofmap.shape[0]):
-        for y in range(Ho):
-            columns[:] = -np.inf
-            up = y * stride_down - top
-            for row in range(max(0, up), min(H, up + R)):
-                for x in range(W):
-                    value = ifmap[c, row, x]
-                    i = origin + np.uintp(x)
-                    columns[i] = value if value > columns[i] else columns[i]
-            for x in range(Wo):
-                ofmap[c, y, x] = -np.inf
-            for s in range(S):
-                first = np.uintp(s)
-                if stride_along == 1:
-                    for x in range(Wo):
-                        value = columns[first + np.uintp(x)]
-                        ofmap[c, y, x] = value if value > ofmap[c, y, x] else ofmap[c, y, x]
-                else:
-                    step = np.uintp(stride_along)
-                    for x in range(Wo):
-                        value = columns[first + np.uintp(x) * step]
-                        ofmap[c, y, x] = value if value > ofmap[c, y, x] else ofmap[c, y, x]
 
 
 @kernel
@@ -85,12 +48,26 @@ def window_means(
 def avgpool(ifmap: Floats, ofmap: Floats) -> None:
     """Average each whole channel: one float32 sum in raster order, divided once.
 
+    Eight channels at a time, as each sum waits for its own last addition.
     Shapes:  ifmap float32 [C, H*W]; ofmap float32 [C]
     Units:   elements
     Raises:  nothing
     """
-    for c in range(ofmap.shape[0]):
-        total = np.float32(0)
-        for i in range(ifmap.shape[1]):
-            total += ifmap[c, i]
-        ofmap[c] = total / np.float32(ifmap.shape[1])
+    C, size = ifmap.shape
+    for first in range(0, C, 8):
+        # channels beyond the last are the last once more
+        c0, c1, c2, c3 = first, min(first + 1, C - 1), min(first + 2, C - 1), min(first + 3, C - 1)
+        c4, c5, c6, c7 = min(first + 4, C - 1), min(first + 5, C - 1), min(first + 6, C - 1), min(first + 7, C - 1)
+        t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = np.float32(0)
+        for i in range(size):
+            t0 += ifmap[c0, i]
+            t1 += ifmap[c1, i]
+            t2 += ifmap[c2, i]
+            t3 += ifmap[c3, i]
+            t4 += ifmap[c4, i]
+            t5 += ifmap[c5, i]
+            t6 += ifmap[c6, i]
+            t7 += ifmap[c7, i]
+        count = np.float32(size)
+        ofmap[c0], ofmap[c1], ofmap[c2], ofmap[c3] = t0 / count, t1 / count, t2 / count, t3 / count
+        ofmap[c4], ofmap[c5], ofmap[c6], ofmap[c7] = t4 / count, t5 / count, t6 / count, t7 / count

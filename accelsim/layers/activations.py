@@ -16,8 +16,8 @@ ONE = np.float32(1)
 HALF = np.float32(0.5)
 
 INTEGERS: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {f"int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (2, 4, 8, 16)}
-    | {f"uint{bits}": (0, 2**bits - 1) for bits in (2, 4, 8, 16)}
+    {f"int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in range(2, 17)}
+    | {f"uint{bits}": (0, 2**bits - 1) for bits in range(2, 17)}
 )
 """Least and largest value of the types that maps are quantised to."""
 

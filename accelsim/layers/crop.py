@@ -8,6 +8,7 @@ import numpy as np
 
 from accelsim.errors import ModelError
 from accelsim.graph import Node, Shape
+from accelsim.layers.activations import rounded
 from accelsim.layers.base import Layer, Tensor, Weightless, only
 
 
@@ -30,7 +31,7 @@ class Crop(Weightless):
         _, rows, cols = self.output_shape(node, [ifmap.shape])
         top, left = (ifmap.shape[1] - rows) // 2, (ifmap.shape[2] - cols) // 2
         scale, offset = np.float32(node.attributes.get("scale", 1.0)), np.float32(node.attributes.get("offset", 0.0))
-        return ifmap[:, top : top + rows, left : left + cols] * scale + offset
+        return rounded(node, ifmap[:, top : top + rows, left : left + cols] * scale + offset)
 
 
 LAYER: Layer = Crop()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from accelsim.errors import ModelError
 from accelsim.graph import Node, Shape
+from accelsim.layers.activations import rounded
 from accelsim.layers.base import Layer, Tensor, Weightless
 
 
@@ -25,7 +26,7 @@ class Input(Weightless):
         if len(inputs) != 1 or inputs[0].shape != node.shape:
             given = ", ".join(str(list(tensor.shape)) for tensor in inputs) or "nothing"
             raise ModelError(f"{node.name}: the network takes {list(node.shape)}, given {given}; change the preprocessing")
-        return inputs[0]
+        return rounded(node, inputs[0])
 
 
 LAYER: Layer = Input()

@@ -15,10 +15,10 @@ from accelsim.layers.base import Layer, Tensor, Weightless, only, whole_numbers
 def channel_order(node: Node, ifmap: Shape) -> tuple[int, ...] | None:
     """Where only whole channels change places: which ifmap channel each ofmap channel is; None where rows or columns move."""
     view, order = whole_numbers(node, "view", 0), whole_numbers(node, "order", 0)
-    last = len(order)
-    while last and order[last - 1] == last - 1 and prod(view[last - 1 :]) <= ifmap[1] * ifmap[2]:
+    last, plane = len(order), ifmap[1] * ifmap[2] // node.images
+    while last and order[last - 1] == last - 1 and prod(view[last - 1 :]) <= plane:
         last -= 1
-    if node.shape != ifmap or prod(view[last:]) != ifmap[1] * ifmap[2]:
+    if node.shape != ifmap or prod(view[last:]) != plane:
         return None
     return tuple(np.arange(ifmap[0]).reshape(view[:last]).transpose(order[:last]).reshape(-1).tolist())
 

@@ -13,7 +13,7 @@ from accelsim.layers.base import Layer, Tensor, Weightless, only
 
 
 class Softmax(Weightless):
-    """Attribute `temperature` divides the inputs, 1 by default.
+    """Attribute `temperature` divides the inputs, 1 by default; `logarithm` asks for the logarithms of the probabilities.
 
     Attribute `inner`: elements between those that belong together, in C, H, W order; 1 by default, H * W to go over channels.
     """
@@ -33,8 +33,11 @@ class Softmax(Weightless):
         """Subtract each group's maximum first, so that no exponential overflows."""
         (ifmap,) = inputs
         runs = ifmap.reshape(node.groups, -1, self._inner(node)) / np.float32(node.attributes.get("temperature", 1.0))
-        powers = np.exp(runs - runs.max(axis=1, keepdims=True))
-        return np.asarray((powers / powers.sum(axis=1, keepdims=True)).reshape(ifmap.shape), dtype=np.float32)
+        below = runs - runs.max(axis=1, keepdims=True)
+        powers = np.exp(below)
+        whole = powers.sum(axis=1, keepdims=True)
+        scores = below - np.log(whole) if node.attributes.get("logarithm") else powers / whole
+        return np.asarray(scores.reshape(ifmap.shape), dtype=np.float32)
 
     @staticmethod
     def _inner(node: Node) -> int:

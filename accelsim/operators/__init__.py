@@ -16,16 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.graph import Node, Shape
-from accelsim.kernels import connected, conv, elementwise, pool
+from accelsim.kernels import connected, elementwise, pool, windows
 from accelsim.layers import activations, avgpool, concat, layer
+from accelsim.layers import pad as padding
+from accelsim.layers import slice as slicing
 from accelsim.layers.base import Tensor
-from accelsim.operators.layout import Layout, PackedFilters, lay_out, pack_filters, plan_layout
+from accelsim.operators.layout import Layout, PackedFilters, pack_filters, plan_layout
+from accelsim.operators.team import ALONE, Team
 
 Flags = NDArray[np.bool_]
 Allocate = Callable[[tuple[int, ...]], Tensor]
 """Gives an uninitialised float32 array of a shape."""
 
-FUSED: Mapping[str, int] = MappingProxyType({"linear": conv.LINEAR, "relu": conv.RELU, "leaky": conv.LEAKY, "relu6": conv.CLIP})
+FUSED: Mapping[str, int] = MappingProxyType({"linear": windows.LINEAR, "relu": windows.RELU, "leaky": windows.LEAKY, "relu6": windows.CLIP})
 """Activations that kernels do themselves; the others follow in numpy."""
 
 
@@ -40,13 +43,13 @@ class Operator(Protocol):
         ...
 
 
-def operator(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor]) -> Operator:
-    """Bind a node to its kernel and pack its weights.
+def operator(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor], team: Team = ALONE) -> Operator:
+    """Bind a node to its kernel and pack its weights; large layers are shared by a team.
 
     Shapes:  `shapes` of the inputs; `weights` as `Layer.weight_shapes`
     Raises:  `ModelError` for an unknown kind or activation; `Network` has checked shapes
     """
-    made = _MAKERS[node.kind](node, shapes, weights) if node.kind in _MAKERS else None
+    made = _MAKERS[node.kind](node, shapes, weights, team) if node.kind in _MAKERS else None
     return made or Forward(node, weights)
 
 
@@ -81,7 +84,7 @@ class _Fused:
 
     @property
     def _activation(self) -> int:
-        return FUSED.get(self.node.activation, conv.LINEAR)
+        return FUSED.get(self.node.activation, windows.LINEAR)
 
     @property
     def _slope(self) -> np.float32:
@@ -93,7 +96,7 @@ class _Fused:
 
     def _activated(self, ofmap: Tensor) -> Tensor:
         """Activate a map that a kernel has not activated."""
-        if self._activation != conv.LINEAR:
+        if self._activation != windows.LINEAR:
             elementwise.activate(ofmap.reshape(-1), self._activation, self._slope)
         return self._finished(ofmap)
 
@@ -103,23 +106,19 @@ class Convolution(_Fused):
     """Any convolution but a depthwise one."""
 
     filters: PackedFilters
+    team: Team
 
     def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
         """Convolve, leaving out zero channels."""
         ofmap = empty(self.node.shape)
-        layout = self.filters.layout
-        conv.conv2d(
-            lay_out(layout, inputs[0], empty),
-            self.filters.offsets,
-            layout.group_step,
-            layout.width,
-            self.filters.blocks,
-            self.filters.live_blocks(zero_channels[0]),
-            self.filters.bias,
-            self._activation,
-            self._slope,
-            ofmap,
-        )
+        layout, blocks, bias = self.filters.layout, self.filters.blocks, self.filters.bias
+        place = (layout.planes, *layout.stride, layout.band, layout.reach, layout.offsets, layout.channels, layout.chunks)
+        ends = (self._activation, self._slope)
+
+        def share(first: int, last: int) -> None:
+            windows.conv2d(inputs[0], zero_channels[0], *place, blocks, bias, *ends, first, last, ofmap)
+
+        self.team.share(blocks.shape[0] * blocks.shape[1], layout.taps.size * ofmap.size, share)
         return self._finished(ofmap)
 
 
@@ -129,22 +128,19 @@ class Depthwise(_Fused):
 
     layout: Layout
     taps: Tensor
+    team: Team
 
     def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
         """Convolve; a zero channel gives act(bias) everywhere."""
         ofmap = empty(self.node.shape)
-        conv.depthwise(
-            lay_out(self.layout, inputs[0], empty),
-            self.layout.offsets,
-            self.layout.group_step,
-            self.layout.width,
-            self.taps,
-            zero_channels[0],
-            self.weights["bias"],
-            self._activation,
-            self._slope,
-            ofmap,
-        )
+        layout, bias = self.layout, self.weights["bias"]
+        place = (layout.planes, *layout.stride, layout.band, layout.reach, layout.offsets)
+        ends = (self._activation, self._slope)
+
+        def share(first: int, last: int) -> None:
+            windows.depthwise(inputs[0], zero_channels[0], *place, self.taps, bias, *ends, first, last, ofmap)
+
+        self.team.share(self.node.shape[0], layout.taps.size * ofmap.size, share)
         return self._finished(ofmap)
 
 
@@ -165,11 +161,18 @@ class Connected(_Fused):
 class MaxPool(_Fused):
     """Max pooling without dilation."""
 
+    team: Team
+
     def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
         """Pool."""
         node = self.node
         ofmap = empty(node.shape)
-        pool.maxpool(inputs[0], *node.kernel, *node.stride, *node.pad[:2], ofmap)
+        window = (*node.kernel, *node.stride, *node.pad[:2])
+
+        def share(first: int, last: int) -> None:
+            windows.maxpool(inputs[0], *window, first, last, ofmap)
+
+        self.team.share(node.shape[0], node.kernel[0] * node.kernel[1] * ofmap.size, share)
         return self._activated(ofmap)
 
 
@@ -226,12 +229,43 @@ class Add(_Fused):
     """The sum of maps of one shape."""
 
     def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
-        """Add up in the order of the inputs."""
+        """Add up in the order of the inputs; the last sum is activated."""
         ofmap = empty(self.node.shape)
-        ofmap[...] = inputs[0]
-        for other in inputs[1:]:
-            elementwise.add(other.reshape(-1), ofmap.reshape(-1))
-        return self._activated(ofmap)
+        total, *others = (tensor.reshape(-1) for tensor in inputs)
+        for number, other in enumerate(others, start=1):
+            last = number == len(others)
+            elementwise.add(total, other, self._activation if last else elementwise.LINEAR, self._slope, ofmap.reshape(-1))
+            total = ofmap.reshape(-1)
+        return self._finished(ofmap)
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """Some channels, rows and columns: those of `index`."""
+
+    node: Node
+    index: tuple[slice, slice, slice]
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+        """Copy what is kept."""
+        ofmap = empty(self.node.shape)
+        ofmap[...] = inputs[0][self.index]
+        return ofmap
+
+
+@dataclass(frozen=True, eq=False)
+class Pad:
+    """A border of one value; `inside`: where the map lies."""
+
+    node: Node
+    inside: tuple[slice, ...]
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+        """Lay the border around the map."""
+        ofmap = empty(self.node.shape)
+        ofmap.fill(padding.value(self.node))
+        ofmap[self.inside] = inputs[0]
+        return ofmap
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,7 +293,7 @@ class Upsample:
         return ofmap
 
 
-def _convolution(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor]) -> Operator:
+def _convolution(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor], team: Team) -> Operator:
     layout = plan_layout(
         shapes[0],
         outputs=node.shape[1:],
@@ -270,39 +304,46 @@ def _convolution(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tens
         groups=node.groups,
     )
     if node.groups == shapes[0][0] == node.shape[0]:
-        return Depthwise(node, weights, layout, weights["weight"].reshape(node.groups, -1))
-    return Convolution(node, weights, pack_filters(layout, weights["weight"], weights["bias"]))
+        return Depthwise(node, weights, layout, weights["weight"].reshape(node.groups, -1), team)
+    return Convolution(node, weights, pack_filters(layout, weights["weight"], weights["bias"]), team)
 
 
-def _connected(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor]) -> Operator:
+def _connected(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor], team: Team) -> Operator:
     return Connected(node, weights, np.ascontiguousarray(weights["weight"].T))
 
 
-def _maxpool(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor]) -> Operator | None:
-    return MaxPool(node, weights) if node.dilation == (1, 1) else None
+def _maxpool(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor], team: Team) -> Operator | None:
+    return MaxPool(node, weights, team) if node.dilation == (1, 1) else None
 
 
-def _avgpool(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor]) -> Operator:
+def _avgpool(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor], team: Team) -> Operator:
     if node.kernel == shapes[0][1:] and not any(node.pad):
         return AvgPool(node, weights)
     return WindowMeans(node, weights, avgpool.counts(node, *shapes[0][1:]))
 
 
-def _add(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor]) -> Operator | None:
+def _pad(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor], team: Team) -> Operator | None:
+    inside = tuple(slice(before, before + size) for (before, _), size in zip(padding.around(node), shapes[0], strict=True))
+    return Pad(node, inside) if padding.mode(node) == "constant" else None
+
+
+def _add(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor], team: Team) -> Operator | None:
     return Add(node, weights) if len(set(shapes)) == 1 else None
 
 
-_MAKERS: Mapping[str, Callable[[Node, Sequence[Shape], Mapping[str, Tensor]], Operator | None]] = MappingProxyType(
+_MAKERS: Mapping[str, Callable[[Node, Sequence[Shape], Mapping[str, Tensor], Team], Operator | None]] = MappingProxyType(
     {
         "conv": _convolution,
         "fc": _connected,
         "maxpool": _maxpool,
         "avgpool": _avgpool,
-        "scale": lambda node, shapes, weights: Scale(node, weights),
-        "activation": lambda node, shapes, weights: Activation(node, weights),
+        "scale": lambda node, shapes, weights, team: Scale(node, weights),
+        "activation": lambda node, shapes, weights, team: Activation(node, weights),
         "add": _add,
-        "concat": lambda node, shapes, weights: Concat(node) if len(shapes) > 1 else None,
-        "upsample": lambda node, shapes, weights: Upsample(node),
+        "slice": lambda node, shapes, weights, team: Slice(node, slicing.kept(node)),
+        "pad": _pad,
+        "concat": lambda node, shapes, weights, team: Concat(node) if len(shapes) > 1 else None,
+        "upsample": lambda node, shapes, weights, team: Upsample(node),
     }
 )
 """Kinds that have a kernel; None where a node's geometry has not."""

@@ -6,7 +6,6 @@ looks into them is gone; whoever keeps an array keeps its block, and nobody can 
 
 from __future__ import annotations
 
-import weakref
 from bisect import bisect_left, insort
 from collections import deque
 from math import prod
@@ -22,14 +21,19 @@ WASTE = 4
 """A free block may be at most so many times as large as what is asked of it."""
 
 
-class _Lease:
-    """What arrays of one block have in common as their base; it dies with the last of them, and keeps the block till then."""
+class _Block(np.ndarray):
+    """A piece of memory. A type of its own: numpy looks past the base of an array whose own base is a plain array."""
 
-    __slots__ = ("__array_interface__", "__weakref__", "block")
 
-    def __init__(self, block: Tensor) -> None:
-        self.block = block
-        self.__array_interface__ = block.__array_interface__
+class _Lease(np.ndarray):
+    """A view of a whole block and the base of every array lent from it; it dies with the last of them, and gives the block back."""
+
+    key: int
+    returned: deque[int]
+
+    def __del__(self) -> None:
+        # appending needs no lock: a lease may die at any moment, in any thread
+        self.returned.append(self.key)
 
 
 class Workspace:
@@ -38,18 +42,16 @@ class Workspace:
     def __init__(self) -> None:
         self._lock = Lock()
         self._free: list[tuple[int, int]] = []
-        self._blocks: list[Tensor] = []
-        # a lease may die at any moment, in any thread: appending here needs no lock
+        self._blocks: list[_Block] = []
         self._returned: deque[int] = deque()
 
     def empty(self, shape: tuple[int, ...]) -> Tensor:
         """Lend an uninitialised array. Shapes: float32 of `shape`, C-contiguous; it may be kept as long as one likes."""
-        size = prod(shape)
         with self._lock:
-            key = self._take(size)
-        lease = _Lease(self._blocks[key])
-        weakref.finalize(lease, self._returned.append, key).atexit = False
-        return np.asarray(lease)[:size].reshape(shape)
+            key = self._take(prod(shape))
+        lease = self._blocks[key].view(_Lease)
+        lease.key, lease.returned = key, self._returned
+        return np.ndarray(shape, np.float32, lease)
 
     @property
     def elements(self) -> int:
@@ -65,5 +67,5 @@ class Workspace:
             return self._free.pop(place)[1]
         spare = np.empty(-(-max(size, 1) // ALIGNMENT) * ALIGNMENT + ALIGNMENT, dtype=np.float32)
         begin = -(spare.ctypes.data // 4) % ALIGNMENT
-        self._blocks.append(spare[begin : spare.size - ALIGNMENT + begin])
+        self._blocks.append(spare[begin : spare.size - ALIGNMENT + begin].view(_Block))
         return len(self._blocks) - 1

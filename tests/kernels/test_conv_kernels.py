@@ -1,7 +1,10 @@
-"""Convolution kernels against a sum written out in numpy, bit for bit, and against the layer's own forward."""
+"""Convolution kernels against sums written out in numpy, bit for bit, and against the layer's own forward."""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.graph import Node
-from accelsim.kernels import conv
+from accelsim.kernels import windows as conv
+from accelsim.kernels.windows.vectors import fused
 from accelsim.layers import layer
-from accelsim.operators.layout import STRIP, lay_out, pack_filters, plan_layout
-
-
-def test_the_strip_of_the_layout_is_the_widest_strip_of_the_kernel():
-    assert STRIP == conv.WIDE > conv.NARROW
+from accelsim.operators import layout as layouts
+from accelsim.operators.layout import pack_filters, plan_layout
+from accelsim.operators.order import BLOCK, CHUNK, tap_order
 
 
 @dataclass(frozen=True)
@@ -51,61 +53,75 @@ class Case:
             groups=node.groups,
         )
 
-    def kernel(self, zero_channels=None, activation=conv.LINEAR, slope=0.0):
-        packed = pack_filters(self.layout, self.weight, self.bias)
+    def kernel(self, zero_channels=None, activation=conv.LINEAR, slope=0.0, blocks=None):
+        layout = self.layout
+        packed = pack_filters(layout, self.weight, self.bias)
         ofmap = np.full(self.node.shape, np.nan, np.float32)
-        conv.conv2d(
-            lay_out(self.layout, self.ifmap, garbage),
-            packed.offsets,
-            self.layout.group_step,
-            self.layout.width,
-            packed.blocks,
-            packed.live_blocks(zero_channels),
-            packed.bias,
-            activation,
-            np.float32(slope),
-            ofmap,
-        )
+        blocks = blocks or [(0, packed.blocks.shape[0] * packed.blocks.shape[1])]
+        for first, last in blocks:
+            conv.conv2d(
+                self.ifmap,
+                self.dead(zero_channels),
+                layout.planes,
+                *layout.stride,
+                layout.band,
+                layout.reach,
+                layout.offsets,
+                layout.channels,
+                layout.chunks,
+                packed.blocks,
+                packed.bias,
+                activation,
+                np.float32(slope),
+                first,
+                last,
+                ofmap,
+            )
         return ofmap
 
     def depthwise(self, zero_channels=None):
+        layout = self.layout
         ofmap = np.full(self.node.shape, np.nan, np.float32)
-        dead = np.zeros(self.ifmap.shape[0], np.bool_) if zero_channels is None else zero_channels
         conv.depthwise(
-            lay_out(self.layout, self.ifmap, garbage),
-            self.layout.offsets,
-            self.layout.group_step,
-            self.layout.width,
+            self.ifmap,
+            self.dead(zero_channels),
+            layout.planes,
+            *layout.stride,
+            layout.band,
+            layout.reach,
+            layout.offsets,
             self.weight.reshape(self.groups, -1),
-            dead,
             self.bias,
             conv.LINEAR,
             np.float32(0),
+            0,
+            self.groups,
             ofmap,
         )
         return ofmap
 
+    def dead(self, zero_channels):
+        return np.zeros(self.ifmap.shape[0], np.bool_) if zero_channels is None else zero_channels
+
     def written_out(self):
-        """One float32 sum per output: c, then r, then s, then the bias."""
+        """One sum per output, in the order of `tap_order`: fused from 0 in each chunk, the chunks in turn, the bias to the first."""
         (top, left, bottom, right), (rows, columns) = self.pad, self.stride
         padded = np.pad(self.ifmap, ((0, 0), (top, bottom), (left, right)))
         filters, height, width = self.node.shape
         total = np.zeros((filters, height, width), np.float32)
-        per_group = filters // self.groups
+        per_group, channels = filters // self.groups, self.weight.shape[1]
+        geometry = {"kernel": self.weight.shape[2:], "stride": self.stride, "dilation": self.dilation, "groups": self.groups}
+        taps, chunks = tap_order(self.ifmap.shape, **geometry)
         for k in range(filters):
-            for c in range(self.weight.shape[1]):
-                plane = padded[k // per_group * self.weight.shape[1] + c]
-                for r in range(self.weight.shape[2]):
-                    for s in range(self.weight.shape[3]):
-                        y, x = r * self.dilation[0], s * self.dilation[1]
-                        seen = plane[y : y + (height - 1) * rows + 1 : rows, x : x + (width - 1) * columns + 1 : columns]
-                        total[k] += self.weight[k, c, r, s] * seen
-        return total + self.bias[:, None, None]
-
-
-def garbage(shape):
-    """Memory that nobody has cleaned."""
-    return np.full(shape, np.nan, np.float32)
+            for first, last in itertools.pairwise(chunks):
+                part = np.zeros((height, width), np.float32)
+                for c, r, s in zip(*np.unravel_index(taps[first:last], self.weight.shape[1:]), strict=True):
+                    y, x = r * self.dilation[0], s * self.dilation[1]
+                    plane = padded[k // per_group * channels + c]
+                    seen = plane[y : y + (height - 1) * rows + 1 : rows, x : x + (width - 1) * columns + 1 : columns]
+                    part = fused(self.weight[k, c, r, s], seen, part)
+                total[k] = part + (self.bias[k] if first == 0 else total[k])
+        return total
 
 
 def random_case(seed, shape, filters, kernel, groups=1, **geometry):
@@ -131,7 +147,7 @@ def cases(draw, depthwise=False):
 
 @given(cases())
 @settings(deadline=None, max_examples=40)
-def test_every_output_is_the_sum_in_the_order_of_channels_and_taps(case):
+def test_every_output_is_the_sum_in_its_order(case):
     np.testing.assert_array_equal(case.kernel(), case.written_out())
 
 
@@ -167,10 +183,59 @@ def test_shapes_of_real_networks(shape, kernel, geometry):
     np.testing.assert_array_equal(case.kernel(), case.written_out())
 
 
+@pytest.mark.parametrize(
+    ("shape", "filters", "kernel"),
+    [
+        ((200, 9, 8), 5, (1, 1)),  # two halves
+        ((400, 3, 6), 6, (1, 1)),  # chunks of 192
+        ((40, 5, 6), 5, (3, 3)),  # chunks that begin inside a channel
+        ((36, 24, 24), 3, (3, 3)),  # blocks of 16 channels: more than 20,480 elements
+        ((20, 9, 9), 3, (5, 5)),  # blocks: a large kernel
+    ],
+)
+def test_sums_of_several_chunks(shape, filters, kernel):
+    case = random_case(8, shape, filters, kernel)
+    assert len(case.layout.chunks) > 2
+    np.testing.assert_array_equal(case.kernel(), case.written_out())
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_bands_change_nothing(monkeypatch, rows):
+    """Bands of few rows, the last of them shorter."""
+    case = random_case(9, (5, 13, 21), 6, (3, 3), pad=(1, 1, 1, 1), stride=(2, 1))
+    whole = case.kernel()
+    assert case.layout.band == 7
+    plain = plan_layout
+
+    def banded(*arguments, **settings):
+        layout = plain(*arguments, **settings)
+        tall, low = layout.band + layout.reach, rows + layout.reach
+        row, place = np.divmod(layout.offsets, 21)
+        plane, inside = np.divmod(row, tall)
+        return dataclasses.replace(layout, band=rows, offsets=(plane * low + inside) * 21 + place)
+
+    monkeypatch.setitem(globals(), "plan_layout", banded)
+    assert case.kernel().tobytes() == whole.tobytes()
+
+
+def test_a_map_that_is_too_large_for_the_cache_is_laid_out_in_bands():
+    layout = random_case(10, (16, 120, 120), 4, (3, 3), pad=(1, 1, 1, 1)).layout
+    assert layout.band < 120
+    assert len(layout.planes) * 16 * (layout.band + layout.reach) * 120 <= layouts.BAND
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_filters_may_be_done_in_any_shares(groups):
+    """What threads do: each block of four filters by itself, in any order."""
+    case = random_case(11, (4, 9, 9), 18, (3, 3), groups, pad=(1, 1, 1, 1))
+    count = groups * math.ceil(18 // groups / 4)
+    shares = [(block, block + 1) for block in reversed(range(count))]
+    assert case.kernel(blocks=shares).tobytes() == case.kernel().tobytes()
+
+
 def test_the_map_is_read_in_place_where_nothing_is_padded_or_strided():
-    case = random_case(2, (4, 12, 12), 4, (1, 1))
-    assert case.layout.direct
-    assert np.shares_memory(lay_out(case.layout, case.ifmap, garbage), case.ifmap)
+    assert not random_case(2, (4, 12, 12), 4, (1, 1)).layout.planes.size
+    assert random_case(2, (4, 12, 12), 4, (1, 1), pad=(1, 0, 0, 0)).layout.planes.size
 
 
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3)])
@@ -179,12 +244,11 @@ def test_leaving_out_zero_channels_gives_the_same_bits(kernel):
     dead = np.array([0, 1, 2, 4, 8])
     case.ifmap[dead] = 0
     case.ifmap[4, 0, 0] = -0.0
+    whole = case.kernel()
     zero_channels = np.isin(np.arange(9), dead)
-    live = pack_filters(case.layout, case.weight, case.bias).live_blocks(zero_channels)
-    assert not live[0].any()
-    assert live[1].any()
-    whole, skipped = case.kernel(), case.kernel(zero_channels)
-    assert whole.tobytes() == skipped.tobytes()
+    assert case.kernel(zero_channels).tobytes() == whole.tobytes()
+    case.ifmap[dead] = np.nan
+    assert case.kernel(zero_channels).tobytes() == whole.tobytes(), "zero channels must not be read"
 
 
 def test_a_zero_channel_of_a_depthwise_layer_gives_the_bias():
@@ -214,3 +278,39 @@ def test_nan_is_not_activated_away(activation):
     case = random_case(6, (1, 4, 4), 1, (1, 1))
     case.ifmap[0, 2, 3] = np.nan
     assert np.isnan(case.kernel(activation=activation, slope=1.0)[0, 2, 3])
+
+
+class TestOrder:
+    def test_neighbours_of_a_large_map_are_added_up_by_blocks_of_channels(self):
+        taps, chunks = tap_order((20, 32, 33), kernel=(1, 2), stride=(1, 1), dilation=(1, 1), groups=1)
+        assert chunks.tolist() == [0, 2 * BLOCK, 40]
+        assert taps.tolist() == [*range(0, 32, 2), *range(1, 32, 2), *range(32, 40, 2), *range(33, 40, 2)]
+
+    @pytest.mark.parametrize(
+        ("products", "bounds"),
+        [(CHUNK, [0, 192]), (193, [0, 97, 193]), (256, [0, 128, 256]), (384, [0, 192, 384]), (512, [0, 192, 384, 512])],
+    )
+    def test_others_are_added_up_in_chunks(self, products, bounds):
+        taps, chunks = tap_order((products, 99, 99), kernel=(1, 1), stride=(1, 1), dilation=(1, 1), groups=1)
+        assert taps.tolist() == list(range(products))
+        assert chunks.tolist() == bounds
+
+    @pytest.mark.parametrize(
+        ("shape", "settings", "bounds"),
+        [
+            ((32, 20, 32), {}, [0, 144, 288]),  # 20,480 elements are not more than that: two halves of 288 products
+            ((48, 20, 32), {}, [0, 144, 288, 432]),
+            ((320, 9, 9), {"kernel": (1, 1)}, [0, 160, 320]),
+            ((320, 9, 9), {"kernel": (1, 1), "stride": (2, 2)}, [*range(0, 321, 16)]),
+            ((48, 9, 9), {}, [0, 192, 384, 432]),
+            ((96, 4, 4), {"groups": 2}, [0, 144, 288, 432]),
+            ((48, 4, 4), {"kernel": (4, 3)}, [0, 192, 384, 576]),
+            ((48, 4, 4), {"kernel": (4, 4)}, [0, 256, 512, 768]),
+        ],
+    )
+    def test_which_order_a_layer_has(self, shape, settings, bounds):
+        """As PyTorch chooses between oneDNN and a product of matrices."""
+        geometry = {"kernel": (3, 3), "stride": (1, 1), "dilation": (1, 1), "groups": 1} | settings
+        taps, chunks = tap_order(shape, **geometry)
+        assert chunks.tolist() == bounds
+        assert sorted(taps) == list(range(taps.size))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from accelsim.graph import Node
-from accelsim.kernels import conv, elementwise
+from accelsim.kernels import elementwise, windows
 from accelsim.layers import activations
 
 VALUES = np.array([-np.inf, -7, -1e-30, -0.0, 0.0, 1e-30, 3, 6, 7, np.inf], np.float32)
@@ -16,7 +16,7 @@ VALUES = np.array([-np.inf, -7, -1e-30, -0.0, 0.0, 1e-30, 3, 6, 7, np.inf], np.f
 
 def test_both_kernel_files_number_activations_alike():
     names = ("LINEAR", "RELU", "LEAKY", "CLIP")
-    assert [getattr(elementwise, name) for name in names] == [getattr(conv, name) for name in names]
+    assert [getattr(elementwise, name) for name in names] == [getattr(windows, name) for name in names]
 
 
 @pytest.mark.parametrize(
@@ -42,10 +42,13 @@ def test_nan_stays_nan(code):
     assert np.isnan(values).all()
 
 
-def test_add_adds_in_place():
+@pytest.mark.parametrize(
+    ("code", "expected"), [(elementwise.LINEAR, [1.5, -2, 8]), (elementwise.RELU, [1.5, 0, 8]), (elementwise.CLIP, [1.5, 0, 6])]
+)
+def test_add_activates_the_sum_even_in_place(code, expected):
     total = np.array([1, 2, 3], np.float32)
-    elementwise.add(np.array([0.5, -2, 1], np.float32), total)
-    assert total.tolist() == [1.5, 0, 4]
+    elementwise.add(np.array([0.5, -4, 5], np.float32), total, code, np.float32(6), total)
+    assert total.tolist() == expected
 
 
 def test_upsample_repeats_rows_and_columns():

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.graph import Node
-from accelsim.kernels import pool
+from accelsim.kernels import pool, windows
 from accelsim.layers import avgpool, layer
 
 
 @given(
     channels=st.integers(1, 2),
-    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    size=st.tuples(st.integers(1, 9), st.integers(1, 40)),
     seed=st.integers(0, 9),
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
@@ -30,17 +30,18 @@ def test_maxpool_equals_forward(channels, size, seed, **geometry):
     node = Node(1, "pool", "maxpool", (0,), (1, 1, 1), kernel, stride, pad)
     expected = layer("maxpool").forward(node, [ifmap], {})
     ofmap = np.full(expected.shape, np.nan, np.float32)
-    pool.maxpool(ifmap, *kernel, *stride, *pad[:2], ofmap)
+    for first in range(channels):
+        windows.maxpool(ifmap, *kernel, *stride, *pad[:2], first, first + 1, ofmap)
     np.testing.assert_array_equal(ofmap, expected)
 
 
 def test_padding_never_wins_over_negative_elements():
     ofmap = np.zeros((1, 2, 2), np.float32)
-    pool.maxpool(np.full((1, 2, 2), -3, np.float32), 2, 2, 1, 1, 0, 0, ofmap)
+    windows.maxpool(np.full((1, 2, 2), -3, np.float32), 2, 2, 1, 1, 0, 0, 0, 1, ofmap)
     assert (ofmap == -3).all()
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 49), (2, 225)])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 49), (8, 9), (17, 225)])
 def test_avgpool_is_one_sum_in_raster_order(shape):
     ifmap = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     ofmap = np.empty(shape[0], np.float32)
