@@ -7,8 +7,10 @@ many there were. The fair baseline is the network with the static channels remov
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +20,12 @@ from numpy.typing import NDArray
 
 from accelsim import report, simulate, slim, tracefile
 from accelsim.errors import ConfigError, TraceError
+from accelsim.graph import Graph
 from accelsim.hardware import Accelerator
 from accelsim.report import Result
 from accelsim.report.counting import COUNTED_KINDS
 from accelsim.trace import Trace
+from accelsim.tracestore import TraceStore, is_store
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -76,40 +80,100 @@ def analyse(
 ) -> tuple[Split, ...]:
     """Tell static from dynamic zero channels, network by network, and replay with and without the static ones where a machine is given.
 
-    `traces`: a folder of trace files, or traces; of each network two images or more.
-    Raises:  `ConfigError` where there are too few, `TraceError` as `tracefile.load` and `slim.always_zero`
+    `traces`: a folder of trace files, a store, or traces; of each network two images or more. Of files, one is in memory at a time; of a
+    store none is, unless they are replayed.
+    Raises:  `ConfigError` where there are too few, `TraceError` as `tracefile.load`, `TraceStore` and `slim.ZeroChannels`
     """
-    found = list(traces) if not isinstance(traces, str | Path) else load(Path(traces))
-    groups: dict[tuple[str, float, str], list[Trace]] = {}
-    for trace in found:
-        groups.setdefault((trace.graph.name, trace.epsilon, trace.mode), []).append(trace)
-    for (network, epsilon, mode), group in groups.items():
-        if len(group) < 2:
+    groups = list(_groups(traces))
+    for group in groups:
+        made = f"{group.graph.name} at epsilon {group.epsilon:g} ({group.mode})"
+        if len(group.images) < 2:
             raise ConfigError(
-                f"{network} at epsilon {epsilon:g} ({mode}): one image, {group[0].image}; on one image every zero channel is static\n"
+                f"{made}: one image, {group.images[0]}; on one image every zero channel is static\n"
                 "    give traces of two images or more, better of tens"
             )
-        names = [trace.image for trace in group]
-        repeated = next((name for name in names if names.count(name) > 1), None)
+        repeated = next((image for image, count in Counter(group.images).items() if count > 1), None)
         if repeated is not None:
-            raise ConfigError(f"{network} at epsilon {epsilon:g} ({mode}): two traces of image {repeated!r}\n    keep one of them")
-    return tuple(_split(group, accelerator, schemes, engine, progress) for group in groups.values())
+            raise ConfigError(f"{made}: two traces of image {repeated!r}\n    keep one of them")
+    return tuple(_split(group, accelerator, schemes, engine, progress) for group in groups)
 
 
-def load(folder: Path) -> list[Trace]:
-    """Read every trace of a folder, by name of file. Raises `ConfigError` where there is none, `TraceError` as `tracefile.load`."""
+def load(folder: Path) -> Iterator[Trace]:
+    """Read every trace of a folder, one at a time, by name of file, or of a store.
+
+    Raises:  `ConfigError` where there is none, `TraceError` as `tracefile.load`
+    """
+    yield from TraceStore(folder) if is_store(folder) else map(_located, _files(folder))
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Traces of one network that were made alike; what is known of all of them, and how to read each.
+
+    Shapes:  `always`, `ever`: channels zero on all images, and on one at least, a bool [C] a node; `counts` zero channels [images, nodes]
+    """
+
+    graph: Graph
+    epsilon: float
+    mode: str
+    images: tuple[str, ...]
+    always: tuple[slim.Bool, ...]
+    ever: tuple[slim.Bool, ...]
+    counts: NDArray[np.int64]
+    read: Callable[[int], Trace]
+
+
+def _groups(traces: str | Path | Sequence[Trace]) -> Iterator[_Group]:
+    if isinstance(traces, str | Path) and is_store(Path(traces)):
+        yield _of_store(TraceStore(traces))
+        return
+    readers: list[Callable[[], Trace]]
+    if isinstance(traces, str | Path):
+        readers = [partial(_located, path) for path in _files(Path(traces))]
+    else:
+        readers = [partial(_itself, trace) for trace in traces]
+    seen: dict[tuple[str, float, str], tuple[slim.ZeroChannels, list[str], list[Callable[[], Trace]]]] = {}
+    for read in readers:
+        trace = read()
+        zero, images, again = seen.setdefault((trace.graph.name, trace.epsilon, trace.mode), (slim.ZeroChannels(trace), [], []))
+        zero.add(trace)
+        images.append(trace.image)
+        again.append(read)
+    for (_, epsilon, mode), (zero, images, again) in seen.items():
+        counts = np.array(zero.counts, np.int64)
+        yield _Group(zero.first.graph, epsilon, mode, tuple(images), zero.always, zero.ever, counts, partial(_nth, again))
+
+
+def _of_store(store: TraceStore) -> _Group:
+    """What a store's index knows; its traces were made alike."""
+    first = store[0]
+    always, ever = store.zero_on_all_and_on_any()
+    counts = np.concatenate([channels for channels, _ in store.counts()])
+    return _Group(first.graph, first.epsilon, first.mode, store.images, always, ever, counts, store.__getitem__)
+
+
+def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder\n    give a folder of traces; 'accelsim infer' makes them")
     paths = sorted(folder.glob("*.npz"))
     if not paths:
         raise ConfigError(f"{folder}: holds no trace (*.npz)\n    'accelsim infer' makes them")
-    traces = []
-    for path in paths:
-        trace = tracefile.load(path)
-        if not trace.positions_known:
-            raise TraceError(f"{path}: holds counts of zero channels, not which they are; use traces made by 'accelsim infer'")
-        traces.append(trace)
-    return traces
+    return paths
+
+
+def _located(path: Path) -> Trace:
+    trace = tracefile.load(path)
+    if not trace.positions_known:
+        raise TraceError(f"{path}: holds counts of zero channels, not which they are; use traces made by 'accelsim infer'")
+    return trace
+
+
+def _itself(trace: Trace) -> Trace:
+    return trace
+
+
+def _nth(readers: Sequence[Callable[[], Trace]], position: int) -> Trace:
+    return readers[position]()
 
 
 def write(splits: Sequence[Split], folder: str | Path, *, figures: bool = True) -> tuple[Path, ...]:
@@ -159,34 +223,32 @@ def terminal_tables(split: Split) -> Iterator[Table]:
     yield totals
 
 
-def _split(group: Sequence[Trace], accelerator: Accelerator | None, schemes: Sequence[str], engine: str, progress: Progress) -> Split:
-    first = group[0]
-    zero = slim.always_zero(group)
-    removed = slim.removable(first.graph, zero)
+def _split(group: _Group, accelerator: Accelerator | None, schemes: Sequence[str], engine: str, progress: Progress) -> Split:
+    removed = slim.removable(group.graph, group.always)
     rows = []
-    for node in first.graph.nodes:
+    for node in group.graph.nodes:
         if node.kind not in COUNTED_KINDS:
             continue
-        static, area = zero[node.index], node.shape[1] * node.shape[2]
-        flags = np.array([trace.maps[node.index].zero_channels for trace in group])
-        dynamic = (flags & ~static).sum(axis=1)
+        static, area = int(group.always[node.index].sum()), node.shape[1] * node.shape[2]
+        # a channel that is zero on all images is zero on each, so the others are what is left
+        dynamic = group.counts[:, node.index] - static
         rows.append(
             {
-                "network": first.graph.name,
-                "epsilon": first.epsilon,
-                "mode": first.mode,
-                "images": len(group),
+                "network": group.graph.name,
+                "epsilon": group.epsilon,
+                "mode": group.mode,
+                "images": len(group.images),
                 "layer": node.name,
                 "kind": node.kind,
                 "channels": node.shape[0],
-                "static": int(static.sum()),
+                "static": static,
                 "removable": int(removed[node.index].sum()),
-                "sometimes": int(flags.any(axis=0).sum() - static.sum()),
+                "sometimes": int(group.ever[node.index].sum()) - static,
                 "dynamic_mean": float(dynamic.mean()),
                 "dynamic_minimum": int(dynamic.min()),
                 "dynamic_maximum": int(dynamic.max()),
                 "output_elements": node.elements,
-                "static_elements": int(static.sum()) * area,
+                "static_elements": static * area,
                 "removable_elements": int(removed[node.index].sum()) * area,
                 "dynamic_elements_mean": float(dynamic.mean()) * area,
             }
@@ -194,15 +256,17 @@ def _split(group: Sequence[Trace], accelerator: Accelerator | None, schemes: Seq
     replays = pd.DataFrame()
     if accelerator is not None:
         replays = pd.DataFrame(list(_replays(group, removed, accelerator, schemes, engine, progress)))
-    return Split(first.graph.name, tuple(trace.image for trace in group), pd.DataFrame(rows), replays, _totals(replays))
+    return Split(group.graph.name, group.images, pd.DataFrame(rows), replays, _totals(replays))
 
 
 def _replays(
-    group: Sequence[Trace], removed: Sequence[slim.Bool], accelerator: Accelerator, schemes: Sequence[str], engine: str, progress: Progress
+    group: _Group, removed: Sequence[slim.Bool], accelerator: Accelerator, schemes: Sequence[str], engine: str, progress: Progress
 ) -> Iterator[dict[str, Any]]:
-    for done, trace in enumerate(group):
-        progress(f"replay {trace.graph.name} with and without its static channels", done, len(group))
-        for variant, data in ((ORIGINAL, trace), (SLIM, slim.without(trace, removed, len(group)))):
+    images = len(group.images)
+    for done in range(images):
+        progress(f"replay {group.graph.name} with and without its static channels", done, images)
+        trace = group.read(done)
+        for variant, data in ((ORIGINAL, trace), (SLIM, slim.without(trace, removed, images))):
             for result in simulate.compare(data, accelerator, schemes, engine).results:
                 head = {"network": result.network, "epsilon": result.epsilon, "mode": result.mode, "accelerator": accelerator.name}
                 yield {**head, "image": result.image, "variant": variant, "scheme": result.scheme, **_quantities(result)}

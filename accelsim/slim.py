@@ -27,16 +27,21 @@ Bool = NDArray[np.bool_]
 CHANNELWISE = frozenset(("maxpool", "avgpool", "add", "sub", "mul", "upsample", "resize", "crop", "dropout", "activation", "scale"))
 
 
-def always_zero(traces: Sequence[Trace]) -> tuple[Bool, ...]:
-    """Which channels of each node's map are zero in every trace.
+class ZeroChannels:
+    """Which channels of each node's map are zero in every trace, looked at one after the other; of a trace only counts are kept.
 
-    Shapes:  one bool [C] a node
-    Raises:  `TraceError` where there is no trace, they are of different networks or made differently, or positions are not known
+    Shapes:  `always`, `ever`: channels zero in all of them, and in one at least: a bool [C] a node; `counts`: a number a node, for each
     """
-    if not traces:
-        raise TraceError("channels that are always zero need traces, there is none")
-    first = traces[0]
-    for trace in traces:
+
+    def __init__(self, first: Trace) -> None:
+        self.first = first
+        self.always = tuple(np.ones(node.shape[0], np.bool_) for node in first.graph.nodes)
+        self.ever = tuple(np.zeros(node.shape[0], np.bool_) for node in first.graph.nodes)
+        self.counts: list[list[int]] = []
+
+    def add(self, trace: Trace) -> None:
+        """Look at a trace. Raises `TraceError` where it is of another network or made otherwise, or positions are not known."""
+        first = self.first
         if not trace.positions_known:
             raise TraceError(
                 f"{trace.graph.name}, {trace.image}: the trace holds counts of zero channels, not which they are; "
@@ -46,8 +51,10 @@ def always_zero(traces: Sequence[Trace]) -> tuple[Bool, ...]:
             raise TraceError(f"{first.graph.name} ({first.image}) and {trace.graph.name} ({trace.image}) are different networks")
         if (trace.epsilon, trace.mode) != (first.epsilon, first.mode):
             raise TraceError(f"{first.image} and {trace.image} were made with different epsilons or modes; compare those made alike")
-    maps = zip(*(trace.maps for trace in traces), strict=True)
-    return tuple(np.logical_and.reduce([fmap.zero_channels for fmap in of_node]) for of_node in maps)
+        for always, ever, fmap in zip(self.always, self.ever, trace.maps, strict=True):
+            np.logical_and(always, fmap.zero_channels, out=always)
+            np.logical_or(ever, fmap.zero_channels, out=ever)
+        self.counts.append([int(np.count_nonzero(fmap.zero_channels)) for fmap in trace.maps])
 
 
 def removable(graph: Graph, zero: Sequence[Bool]) -> tuple[Bool, ...]:
@@ -82,7 +89,7 @@ def without(trace: Trace, removed: Sequence[Bool], images: int) -> Trace:
     count = sum(int(flags.sum()) for flags in removed)
     provenance = {**trace.provenance, "pruned_offline": f"{count} channels that are zero on all of {images} images"}
     maps = tuple(_chosen(fmap, flags) for fmap, flags in zip(trace.maps, keep, strict=True))
-    return replace(trace, graph=Graph(graph.name, tuple(nodes)), maps=maps, provenance=provenance)
+    return replace(trace, graph=Graph(graph.name, tuple(nodes)), maps=maps, provenance=provenance, filters=None)
 
 
 def _ties(goes: Sequence[Bool], node: Node) -> Iterator[tuple[Bool, Bool]]:
@@ -122,4 +129,6 @@ def _chosen(fmap: FeatureMap, keep: Bool) -> FeatureMap:
     mask = None if fmap.mask is None else pack(fmap.nonzero()[keep])
     part_max = None if fmap.part_max is None else np.ascontiguousarray(fmap.part_max[keep])
     zeros = None if fmap.zero_elements is None else fmap.zero_elements - gone
-    return FeatureMap(shape, fmap.zero_channels[keep], zeros, mask, part_max)
+    constant = None if fmap.constant_channels is None else fmap.constant_channels[keep]
+    values = None if fmap.values is None else fmap.values[keep]
+    return FeatureMap(shape, fmap.zero_channels[keep], zeros, mask, part_max, constant, values)

@@ -1,8 +1,8 @@
 """Traces in files: a versioned .npz that trusts nothing it reads.
 
 The file is a zip of four arrays of bytes, each a plain `.npy` (numpy.load opens it, with allow_pickle=False):
-* `header`         UTF-8 JSON: format, hash, graph, image, epsilon, mode, fine part, source, provenance; per map its zero count
-                   and whether it has a mask and part maxima.
+* `header`         UTF-8 JSON: format, hash, graph, image, epsilon, mode, fine part, source, provenance; per map its zero count,
+                   whether it has a mask and part maxima, and in format 2 its constant channels by number (null: not known).
 * `masks`          the packed masks of all maps that have one, in the order of the nodes.
 * `part_max`       their part maxima, little-endian float32 cut into four byte planes (high bytes of neighbours are alike and deflate).
 * `zero_channels`  zero-channel bits of the maps without a mask, packed map by map.
@@ -20,8 +20,9 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
 
@@ -30,7 +31,8 @@ from numpy.typing import NDArray
 
 from accelsim.errors import TraceError
 from accelsim.graph import NO_ATTRIBUTES, Graph, Node
-from accelsim.trace import FORMAT, FeatureMap, Trace, check_graph, part_grid
+from accelsim.soundness import check_graph
+from accelsim.trace import FORMAT, FeatureMap, Trace, part_grid
 
 AGAIN = "make it again: accelsim infer <run.yaml>"
 MAX_HEADER_BYTES = 4 << 20
@@ -47,28 +49,34 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError, KeyError, OverflowError)
 """What `zipfile` and `json` raise on damaged input (RuntimeError: encryption, unknown compression, too deeply nested)."""
 
+LEVEL = 1
+"""Of zlib. Level 9 makes 4 % smaller files of SqueezeNet's traces and takes 20 times as long, far longer than inference."""
+
 Bytes = NDArray[np.uint8]
+Member = Callable[[str, int | None], Bytes]
+"""Gives the member of that name: exactly so many bytes, or for None any up to `MAX_HEADER_BYTES`; raises `TraceError` where it cannot."""
 
 
 def digest(trace: Trace) -> str:
     """Sha256, in hexadecimal, of all that the trace says; it does not depend on where or when it was saved."""
-    seal = hashlib.sha256(_canonical(_header(trace)))
+    return _digest(trace, _canonical(_header(trace)))
+
+
+def _digest(trace: Trace, header: bytes) -> str:
+    seal = hashlib.sha256(header)
     for fmap in trace.maps:
-        seal.update(np.packbits(fmap.zero_channels).tobytes())
+        seal.update(np.packbits(fmap.zero_channels).data)
         if fmap.mask is not None:
-            seal.update(fmap.mask.tobytes())
+            seal.update(np.ascontiguousarray(fmap.mask).data)
         if fmap.part_max is not None:
-            seal.update(fmap.part_max.astype("<f4").tobytes())
+            seal.update(np.ascontiguousarray(fmap.part_max, dtype="<f4").data)
     return seal.hexdigest()
 
 
-def save(trace: Trace, path: Path | str) -> None:
-    """Write the trace, whole or not at all; the same trace gives the same bytes.
-
-    Raises:  `TraceError` when the place cannot be written, or the trace is larger than `load` would accept.
-    """
-    path = Path(path)
-    header = _canonical(_header(trace) | {"hash": digest(trace)})
+def take_apart(trace: Trace) -> dict[str, Bytes]:
+    """Everything that the trace says as arrays of bytes, by member. Raises `TraceError` where it is larger than `put_together` accepts."""
+    header = _canonical(_header(trace))
+    header = header[:-1] + f',"hash":"{_digest(trace, header)}"}}'.encode()
     part_max = [fmap.part_max.ravel() for fmap in trace.maps if fmap.part_max is not None]
     arrays = {
         HEADER: np.frombuffer(header, dtype=np.uint8),
@@ -77,23 +85,42 @@ def save(trace: Trace, path: Path | str) -> None:
         ZERO_CHANNELS: _joined(np.packbits(fmap.zero_channels) for fmap in trace.maps if fmap.mask is None),
     }
     if len(header) > MAX_HEADER_BYTES or sum(array.size for array in arrays.values()) > MAX_BYTES:
-        raise TraceError(
-            f"{path}: the trace is too large for a file ({MAX_BYTES:,} bytes at most); use larger fine parts or a smaller image"
-        )
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        raise TraceError(f"the trace is too large for a file ({MAX_BYTES:,} bytes at most); use larger fine parts or a smaller image")
+    return arrays
+
+
+def put_together(member: Member) -> Trace:
+    """The trace that was taken apart; `member` gives its arrays of bytes back.
+
+    Raises:  `TraceError` for anything that `take_apart` did not make, and what `member` raises
+    """
+    return _trace(member, _parse_header(member(HEADER, None)))
+
+
+def save(trace: Trace, path: Path | str) -> None:
+    """Write the trace, whole or not at all; the same trace gives the same bytes.
+
+    Raises:  `TraceError` when the place cannot be written, or the trace is larger than `load` would accept.
+    """
+    path = Path(path)
+    try:
+        arrays = take_apart(trace)
+    except TraceError as error:
+        raise TraceError(f"{path}: {error}") from None
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
+        with unfinished.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
             for name, array in arrays.items():
                 entry = zipfile.ZipInfo(name, _EPOCH)
                 entry.create_system, entry.external_attr = 3, 0o644 << 16
-                archive.writestr(entry, _npy_head(array.size) + array.tobytes(), zipfile.ZIP_DEFLATED, 9)
-        partial.replace(path)
+                archive.writestr(entry, _npy_head(array.size) + array.tobytes(), zipfile.ZIP_DEFLATED, LEVEL)
+        unfinished.replace(path)
     except OSError as error:
         raise TraceError(f"{path}: cannot be written: {error.strerror or error}; choose another folder") from None
     finally:
         with contextlib.suppress(OSError):  # the common case: it has been renamed
-            partial.unlink()
+            unfinished.unlink()
 
 
 def load(path: Path | str) -> Trace:
@@ -125,9 +152,7 @@ def _read(file: BinaryIO) -> Trace:
         _require(HEADER in names, f"not a trace: no member '{HEADER}' among {names!r:.120}")
         header = _parse_header(_member(archive, HEADER, None))
         _require(names == sorted(MEMBERS), f"its members are {names!r:.160}, a trace has {', '.join(MEMBERS)}")
-        graph = _graph(header["graph"])
-        check_graph(graph)
-        return _trace(archive, header, graph)
+        return _trace(partial(_member, archive), header)
 
 
 def _check_directory(file: BinaryIO) -> None:
@@ -174,8 +199,8 @@ def _parse_header(data: Bytes) -> Any:
         raise TraceError(f"the header is not JSON ({' '.join(str(error).split()):.80})") from None
     _require(_is_object(header) and type(header.get("format")) is int, "the header names no format: not a trace")
     if header["format"] > FORMAT:
-        raise TraceError(f"format {header['format']}, this version reads {FORMAT}; update accelsim, or {AGAIN}")
-    _require(header["format"] == FORMAT, f"format {header['format']}, this version reads {FORMAT}")
+        raise TraceError(f"format {header['format']}, this version reads 1 to {FORMAT}; update accelsim, or {AGAIN}")
+    _require(header["format"] >= 1, f"format {header['format']}, this version reads 1 to {FORMAT}")
     _require(set(header) == _HEADER_KEYS, f"the header has the keys {sorted(header)!r:.160}")
     _require(_is_object(header["graph"]) and set(header["graph"]) == {"name", "nodes"}, "the header's graph needs a name and nodes")
     _require(isinstance(header["graph"]["nodes"], list), "the header's nodes are no list")
@@ -193,22 +218,25 @@ def _graph(header: dict[str, Any]) -> Graph:
     return Graph(header["name"], tuple(nodes))
 
 
-def _trace(archive: zipfile.ZipFile, header: dict[str, Any], graph: Graph) -> Trace:
+def _trace(member: Member, header: dict[str, Any]) -> Trace:
+    graph = _graph(header["graph"])
+    check_graph(graph)
     fine_part = _tuple(header["fine_part"])
     sizes = isinstance(fine_part, tuple) and len(fine_part) == 2 and all(type(size) is int and size > 0 for size in fine_part)
     _require(sizes, f"fine_part {fine_part!r:.80}: two positive integers are needed")
     _require(len(header["maps"]) == len(graph.nodes), f"the header tells of {len(header['maps'])} maps for {len(graph.nodes)} nodes")
     mask_ends, part_ends, channel_ends = [0], [0], [0]
     for node, entry in zip(graph.nodes, header["maps"], strict=True):
-        known = set(entry) == {"zero_elements", "mask", "part_max"} and {type(entry["mask"]), type(entry["part_max"])} == {bool}
-        _require(known, f"the map of {node.name}: zero_elements, mask and part_max are needed")
+        keys = {"zero_elements", "mask", "part_max"} | ({"constant"} if header["format"] > 1 else set())
+        known = set(entry) == keys and {type(entry["mask"]), type(entry["part_max"])} == {bool}
+        _require(known, f"the map of {node.name}: {', '.join(sorted(keys))} are needed")
         channels, down, across = part_grid(node.shape, *fine_part)
         mask_ends.append(mask_ends[-1] + (-(-node.elements // 8) if entry["mask"] else 0))
         part_ends.append(part_ends[-1] + (channels * down * across if entry["part_max"] else 0))
         channel_ends.append(channel_ends[-1] + (0 if entry["mask"] else -(-channels // 8)))
-    masks = _member(archive, MASKS, mask_ends[-1])
-    part_max = _values(_member(archive, PART_MAX, 4 * part_ends[-1]))
-    zero_channels = _member(archive, ZERO_CHANNELS, channel_ends[-1])
+    masks = member(MASKS, mask_ends[-1])
+    part_max = _values(member(PART_MAX, 4 * part_ends[-1]))
+    zero_channels = member(ZERO_CHANNELS, channel_ends[-1])
     maps = []
     for index, (node, entry) in enumerate(zip(graph.nodes, header["maps"], strict=True)):
         channels = node.shape[0]
@@ -218,21 +246,37 @@ def _trace(archive: zipfile.ZipFile, header: dict[str, Any], graph: Graph) -> Tr
         else:
             dead = np.logical_not(np.unpackbits(mask, count=node.elements).reshape(channels, -1).any(axis=1))
         parts = part_max[part_ends[index] : part_ends[index + 1]].reshape(part_grid(node.shape, *fine_part)) if entry["part_max"] else None
-        maps.append(FeatureMap(node.shape, dead, entry["zero_elements"], mask, parts))
+        maps.append(FeatureMap(node.shape, dead, entry["zero_elements"], mask, parts, _constants(entry.get("constant"), node)))
     told = (header["image"], header["epsilon"], header["mode"])
     trace = Trace(graph, tuple(maps), *told, fine_part, header["source"], header["provenance"])
     _require(digest(trace) == header["hash"], "its content does not match its hash: it was damaged or edited")
     return trace
 
 
+def _constants(numbers: object, node: Node) -> NDArray[np.bool_] | None:
+    """Flags of the channels that a header names as constant."""
+    if numbers is None:
+        return None
+    if not isinstance(numbers, list) or not all(type(number) is int and 0 <= number < node.shape[0] for number in numbers):
+        raise TraceError(f"the map of {node.name}: constant {numbers!r:.80}: a list of its channels, or null, is needed")
+    flags = np.zeros(node.shape[0], dtype=np.bool_)
+    flags[numbers] = True
+    return flags
+
+
 def _header(trace: Trace) -> dict[str, Any]:
     """All of the trace but its arrays and its hash."""
     nodes = [{key: getattr(node, key) for key in _NODE_KEYS} | {"attributes": dict(node.attributes)} for node in trace.graph.nodes]
-    maps = [
+    maps: list[dict[str, Any]] = [
         {"zero_elements": fmap.zero_elements, "mask": fmap.mask is not None, "part_max": fmap.part_max is not None} for fmap in trace.maps
     ]
+    constants = [None if fmap.constant_channels is None else np.flatnonzero(fmap.constant_channels).tolist() for fmap in trace.maps]
+    known = any(constants)
+    if known:
+        for entry, numbers in zip(maps, constants, strict=True):
+            entry["constant"] = numbers
     return {
-        "format": FORMAT,
+        "format": FORMAT if known else 1,
         "graph": {"name": trace.graph.name, "nodes": nodes},
         "maps": maps,
         "image": trace.image,

@@ -150,6 +150,18 @@ def test_arrays_of_a_trace_are_read_only_and_the_callers_stay_writable():
     flags[0] = True
 
 
+@given(data(), st.booleans())
+def test_constant_channels_are_those_of_one_value_that_is_not_zero(values, one):
+    values = values.copy()
+    if one:
+        values[0] = 2.5
+    naive = [len(set(channel.ravel().tolist())) == 1 and channel.flat[0] != 0 and channel.size > 1 for channel in values]
+    fmap = measure(values, values=True)
+    assert fmap.constant_channels.tolist() == naive
+    assert fmap.part_max is None
+    assert np.array_equal(fmap.values, values, equal_nan=True)
+
+
 MASK = np.array([0b11000000], dtype=np.uint8)
 
 
@@ -171,6 +183,10 @@ MASK = np.array([0b11000000], dtype=np.uint8)
         ({"mask": None, "zero_elements": 5}, "zero_elements 5: the zero channels alone are 2, the map has 4"),
         ({"part_max": np.full((2, 1, 1), np.nan, dtype=np.float32)}, "part_max: magnitudes >= 0 [C, parts, parts] are needed"),
         ({"part_max": np.zeros((2, 1, 1))}, "part_max is float64 [2, 1, 1]: float32 is needed"),
+        ({"constant_channels": np.array([False])}, "constant_channels is bool [1]: bool [2] is needed"),
+        ({"constant_channels": np.array([False, True])}, "constant_channels: channel 1 has zeros, or is one element"),
+        ({"values": np.ones((2, 1, 2))}, "values [2, 1, 2]: not the shape [2, 1, 2], or other zeros than the mask's"),
+        ({"values": np.ones((1, 2, 2))}, "values [1, 2, 2]: not the shape [2, 1, 2], or other zeros than the mask's"),
     ],
 )
 def test_a_map_that_contradicts_itself_is_refused(fields, message):
@@ -279,3 +295,27 @@ def test_summary_leaves_open_what_counts_do_not_tell():
     counts = tuple(FeatureMap(node.shape, spread(1, node.shape[0]), None) for node in trace.graph.nodes)
     row = summary(replace(trace, maps=counts, source="synthetic"))[1]
     assert (row["zero_channels"], row["zero_percent"], row["zero_parts"], row["live_bytes"]) == (1, None, None, 30)
+
+
+def test_a_measured_map_is_not_checked_again_and_would_pass():
+    rng = np.random.default_rng(3)
+    data = (rng.normal(size=(5, 7, 9)) * (rng.random((5, 7, 9)) < 0.4)).astype(np.float32)
+    data[1], data[2] = 0, 0.5
+    fmap = measure(data, (2, 4), values=True)
+    assert fmap.measured
+    again = replace(fmap)
+    assert not again.measured, "whatever else it is built of is checked"
+    for name in ("zero_channels", "mask", "part_max", "constant_channels", "values"):
+        assert np.array_equal(getattr(again, name), getattr(fmap, name))
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(fmap, name)[...] = 1
+    assert (again.shape, again.zero_elements) == (fmap.shape, fmap.zero_elements)
+    with pytest.raises(TraceError, match="the mask has"):
+        replace(fmap, zero_elements=0)
+
+
+def test_data_of_another_type_is_checked_since_its_least_values_vanish_in_part_maxima():
+    assert not measure(np.ones((1, 2, 2)), (1, 1)).measured
+    tiny = np.full((1, 2, 2), 1e-60)
+    with pytest.raises(TraceError, match="zero_channels: 1 of them contradict the mask"):
+        measure(tiny, (1, 1))

@@ -136,7 +136,7 @@ def test_the_same_trace_gives_the_same_file(spot, trace):
 def test_numpy_opens_the_file_without_pickle(spot, sound):
     spot.write_bytes(sound)
     with np.load(spot, allow_pickle=False) as archive:
-        assert json.loads(archive["header"].tobytes())["format"] == 1
+        assert json.loads(archive["header"].tobytes())["format"] == 2
         assert archive["masks"].dtype == np.uint8
 
 
@@ -300,9 +300,40 @@ def test_a_list_of_a_million_members_is_refused_unread(spot, sound):
 
 
 def test_another_format_is_named(spot, sound):
-    assert refusal(spot, forged(sound, lambda header: header.update(format=0))) == f"trace.npz: format 0, this version reads 1; {AGAIN}"
-    newer = forged(sound, lambda header: {"format": 2, "everything": "else"})
-    assert refusal(spot, newer) == f"trace.npz: format 2, this version reads 1; update accelsim, or {AGAIN}"
+    assert (
+        refusal(spot, forged(sound, lambda header: header.update(format=0))) == f"trace.npz: format 0, this version reads 1 to 2; {AGAIN}"
+    )
+    newer = forged(sound, lambda header: {"format": 3, "everything": "else"})
+    assert refusal(spot, newer) == f"trace.npz: format 3, this version reads 1 to 2; update accelsim, or {AGAIN}"
+
+
+def test_constant_channels_come_back_and_a_trace_without_any_is_of_format_1(trace, spot, tmp_path):
+    tracefile.save(trace, spot)
+    assert tracefile.load(spot).maps[0].constant_channels.tolist() == [True]
+    assert not tracefile.load(spot).maps[1].constant_channels.any()
+    unknown = replace(trace, maps=tuple(replace(fmap, constant_channels=None) for fmap in trace.maps))
+    varied = replace(trace, maps=(measure(np.arange(90, dtype=np.float32).reshape(1, 9, 10), (4, 4)), *trace.maps[1:]))
+    for plain in (unknown, varied):
+        tracefile.save(plain, tmp_path / "plain.npz")
+        with np.load(tmp_path / "plain.npz") as archive:
+            header = json.loads(archive["header"].tobytes())
+        assert (header["format"], "constant" in header["maps"][0]) == (1, False)
+        assert tracefile.load(tmp_path / "plain.npz").maps[0].constant_channels is None
+    assert tracefile.digest(replace(unknown, maps=trace.maps)) == tracefile.digest(trace) != tracefile.digest(unknown)
+
+
+@pytest.mark.parametrize(
+    ("constant", "fault"),
+    [
+        ([4], "the map of 000_convolutional: constant [4]: a list of its channels, or null, is needed"),
+        (["0"], "constant ['0']: a list of its channels"),
+        (True, "constant True: a list of its channels"),
+        ([2], "constant_channels: channel 2 has zeros, or is one element"),
+        ([0], "constant_channels: channel 0 has zeros, or is one element"),
+    ],
+)
+def test_constant_channels_that_cannot_be_are_refused(spot, sound, constant, fault):
+    assert fault in refusal(spot, forged(sound, lambda header: header["maps"][1].update(constant=constant)))
 
 
 @pytest.mark.parametrize(
@@ -323,7 +354,10 @@ def test_another_format_is_named(spot, sound):
         (lambda header: header.update(provenance={"a": {}}), "provenance: {} is not printable text of one line"),
         (lambda header: header.update(maps=7), "the header's maps are no list of objects"),
         (lambda header: header["maps"].pop(), "the header tells of 2 maps for 3 nodes"),
-        (lambda header: header["maps"][1].update(mask=1), "the map of 000_convolutional: zero_elements, mask and part_max are needed"),
+        (
+            lambda header: header["maps"][1].update(mask=1),
+            "the map of 000_convolutional: constant, mask, part_max, zero_elements are needed",
+        ),
         (lambda header: header["maps"][1].update(zero_elements=1), "zero_elements 1: the mask has"),
         (lambda header: header["maps"][1].update(zero_elements=[]), "zero_elements []: the mask has"),
         (lambda header: header.update(graph=[]), "the header's graph needs a name and nodes"),

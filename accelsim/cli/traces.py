@@ -3,26 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from accelsim.cli.output import Settings, print_tables, say
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(help="Look at trace files, or make one without running a network.", no_args_is_help=True)
 
 
 @app.command("show")
 def trace_show(
-    file: Annotated[Path, typer.Argument(help="A trace file (.npz).")],
+    file: Annotated[Path, typer.Argument(help="A trace file (.npz), or a store of traces.")],
+    image: Annotated[str | None, typer.Option(help="Of a store: the trace of this image alone.")] = None,
 ) -> None:
-    """Print what a trace knows, layer by layer."""
-    from accelsim import checks
+    """Print what a trace knows, layer by layer; of a store, what all of its traces know, without opening them."""
+    from accelsim import checks, tracefile
+    from accelsim.tracestore import TraceStore, is_store
 
-    print_tables(*checks.trace_table(file))
+    if image is not None:
+        print_tables(*checks.trace_table(TraceStore(file)[image]))
+    elif is_store(file) or file.is_dir():
+        store = TraceStore(file)
+        print_tables(checks.store_table(store))
+        for key, value in store.recipe.items():
+            say(f"{key}: {value}")
+        for name, fault in store.failed.items():
+            say(f"no trace of {name}: {fault}")
+    else:
+        print_tables(*checks.trace_table(tracefile.load(file)))
+
+
+@app.command("extract")
+def trace_extract(
+    store: Annotated[Path, typer.Argument(help="A store of traces.")],
+    image: Annotated[list[str], typer.Argument(help="Names of images in it; * stands for any letters.")],
+    out: Annotated[Path, typer.Option(help="Folder for the traces, a file each.")],
+) -> None:
+    """Copy traces out of a store into files of their own."""
+    from accelsim import simulate, tracefile
+    from accelsim.tracestore import TraceStore
+
+    traces = TraceStore(store)
+    for name in traces.select(image):
+        trace = traces[name]
+        tracefile.save(trace, out / simulate.trace_name(trace))
+        say(str(out / simulate.trace_name(trace)))
 
 
 @app.command("statistics")

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim import inference, simulate
-from accelsim.errors import ConfigError
+from accelsim.errors import ConfigError, ModelError
 from accelsim.evaluation.samples import Sample
 from accelsim.graph import Graph, Node
 from accelsim.images import load_image, preprocess
@@ -93,7 +93,7 @@ class Block:
         preprocessing = self.network.preprocessing.model_dump(mode="json")
         # Equal data in every mode, but the marked elements are counted by mode: the mode is part of it at epsilon 0 too.
         facts = [FORMAT, inference.ENGINE, self.identity, preprocessing, self.mode, self.epsilon, part]
-        images = [(sample.name, sample.target, _stamp(sample.source)) for sample in self.samples]
+        images = [(sample.name, sample.target, stamp(sample.source)) for sample in self.samples]
         return self.store / f"{hashlib.sha256(json.dumps([*facts, images]).encode()).hexdigest()[:32]}.csv"
 
     def stored(self) -> Measured | None:
@@ -198,11 +198,14 @@ def _prepared(network: NetworkFile) -> Prepared:
     return inference.prepare(simulate.load_network(network))
 
 
-def _stamp(source: str) -> str:
-    """Hash of the file that an image is in."""
+def stamp(source: str) -> str:
+    """Hash of the file that an image is in. Raises `ModelError` where it cannot be read."""
     file, separator, _ = source.partition(".npz:")
     path = Path(file + separator.rstrip(":"))
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as fault:
+        raise ModelError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
     return _file_hash(path, status.st_size, status.st_mtime_ns)
 
 

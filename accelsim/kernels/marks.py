@@ -13,27 +13,58 @@ from accelsim.kernels.compile import kernel
 Floats = NDArray[np.float32]
 Bits = NDArray[np.uint32]
 Flags = NDArray[np.bool_]
+Bytes = NDArray[np.uint8]
 
 MAGNITUDE = np.uint32(0x7FFFFFFF)
 
 
 @kernel
-def channel_marks(bits: Bits, maxima: Bits, zeros: NDArray[np.int64]) -> None:
-    """Find the largest magnitude and count the zeros of every channel.
+def channel_marks(bits: Bits, epsilon: np.float32, maxima: Floats, zeros: NDArray[np.int64], marked: Flags) -> np.uint32:
+    """Find the largest magnitude of every channel, count its zeros, mark it if it is within epsilon of zero; give the largest of all.
 
-    Shapes:  bits uint32 [C, H*W] (a float32 map seen as integers); maxima uint32 [C], magnitude bits; zeros int64 [C]
-    Units:   elements
+    Shapes:  bits uint32 [C, H*W] (a float32 map seen as integers); maxima float32 [C], zeros int64 [C], marked bool [C] are written
+    Units:   elements; the result is magnitude bits. Of a channel that holds a NaN, the maximum is NaN
     Raises:  nothing
     """
+    most = np.uint32(0)
+    largest_bits = maxima.view(np.uint32)
     for c in range(bits.shape[0]):
         largest = np.uint32(0)
-        count = 0
+        count = np.uint32(0)
         for i in range(bits.shape[1]):
             value = np.uint32(bits[c, i] & MAGNITUDE)
             largest = max(largest, value)
-            count += value == 0
-        maxima[c] = largest
+            count += np.uint32(value == 0)
+        most = max(most, largest)
+        largest_bits[c] = largest
         zeros[c] = count
+        marked[c] = maxima[c] <= epsilon
+    return most
+
+
+@kernel
+def pack_nonzero(bits: Bits, mask: Bytes) -> None:
+    """Pack which elements are not zero, a bit each, the first in the highest bit; bits beyond the last element are 0.
+
+    Shapes:  bits uint32 [N] (float32 values seen as integers); mask uint8 [ceil(N/8)]
+    Raises:  nothing
+    Written out, so that LLVM makes whole vectors of it; there is no array of truth values in between, whose memory would cost more.
+    """
+    whole = bits.shape[0] // 8
+    for i in range(whole):
+        at = 8 * i
+        byte = np.uint8((bits[at] & MAGNITUDE) != 0) << 7
+        byte |= np.uint8((bits[at + 1] & MAGNITUDE) != 0) << 6
+        byte |= np.uint8((bits[at + 2] & MAGNITUDE) != 0) << 5
+        byte |= np.uint8((bits[at + 3] & MAGNITUDE) != 0) << 4
+        byte |= np.uint8((bits[at + 4] & MAGNITUDE) != 0) << 3
+        byte |= np.uint8((bits[at + 5] & MAGNITUDE) != 0) << 2
+        byte |= np.uint8((bits[at + 6] & MAGNITUDE) != 0) << 1
+        mask[i] = byte | np.uint8((bits[at + 7] & MAGNITUDE) != 0)
+    if 8 * whole < bits.shape[0]:
+        mask[whole] = 0
+        for at in range(8 * whole, bits.shape[0]):
+            mask[whole] |= np.uint8((bits[at] & MAGNITUDE) != 0) << (7 - at % 8)
 
 
 @kernel
@@ -57,6 +88,52 @@ def part_maxima(bits: Bits, h: int, w: int, maxima: Bits) -> None:
                 for x in range(part_column * w, min(W, part_column * w + w)):
                     largest = max(largest, columns[x])
                 maxima[c, part_row, part_column] = largest
+
+
+@kernel
+def live_channels(mask: Bytes, size: int, live: Flags) -> None:
+    """Find the channels that hold an element that is not zero, from a packed mask.
+
+    Shapes:  mask uint8 [ceil(C*size/8)], a bit an element, the first in the highest bit; live bool [C]
+    Units:   `size` elements of a channel, at least 1
+    Raises:  nothing
+    """
+    for c in range(live.shape[0]):
+        first, last = c * size, (c + 1) * size - 1
+        low, high = first // 8, last // 8
+        head, tail = 0xFF >> (first % 8), 0xFF << (7 - last % 8) & 0xFF
+        if low == high:
+            live[c] = mask[low] & head & tail != 0
+            continue
+        found = (mask[low] & head) | (mask[high] & tail)
+        for i in range(low + 1, high):
+            found |= mask[i]
+        live[c] = found != 0
+
+
+@kernel
+def live_parts(nonzero: Bytes, h: int, w: int, live: Bytes) -> None:
+    """Find the h x w parts that hold an element that is not zero; parts at the right and bottom may be smaller.
+
+    Shapes:  nonzero uint8 [C, H, W] of 0 and 1 (as bytes LLVM vectorises them); live uint8 [C, ceil(H/h), ceil(W/w)], likewise
+    Units:   elements
+    Raises:  nothing
+    """
+    _, H, W = nonzero.shape
+    columns = np.empty(W, dtype=np.uint8)
+    for c in range(live.shape[0]):
+        for part_row in range(live.shape[1]):
+            rows = nonzero[c, part_row * h : min(H, part_row * h + h)]
+            columns[:] = 0
+            for y in range(rows.shape[0]):
+                row = rows[y]
+                for x in range(W):
+                    columns[x] |= row[x]
+            for part_column in range(live.shape[2]):
+                found = np.uint8(0)
+                for x in range(part_column * w, min(W, part_column * w + w)):
+                    found |= columns[x]
+                live[c, part_row, part_column] = found
 
 
 @kernel
