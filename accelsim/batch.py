@@ -17,9 +17,15 @@ from accelsim.errors import TraceError
 from accelsim.graph import Graph, Node
 from accelsim.trace import FeatureMap, Trace, pack
 
-_BY_ELEMENT = ("input", "given", "scale", "add", "sub", "mul", "activation", "concat", "dropout", "yolo", "cost")
-KINDS = frozenset((*_BY_ELEMENT, "conv", "fc", "maxpool", "avgpool", "softmax", "upsample", "crop"))
-"""Kinds that work on each image by itself when images lie one below the other."""
+_BY_ELEMENT = ("input", "given", "constant", "scale", "add", "sub", "mul", "activation", "lrn", "concat", "dropout", "yolo", "cost")
+_BY_WINDOW = ("conv", "fc", "maxpool", "avgpool", "softmax", "upsample", "resize", "crop", "pad", "slice")
+_BY_IMAGE = ("reshape", "permute")
+KINDS = frozenset((*_BY_ELEMENT, *_BY_WINDOW, *_BY_IMAGE))
+"""Kinds that work on each image by itself when images lie one below the other.
+
+`_BY_IMAGE` take the elements of an image for other channels, rows and columns, so what they make is of images below each other in its own
+shape, as if each image had been turned by itself: as many bytes move, and no marker passes through them as it is.
+"""
 
 
 def repeat(trace: Trace, count: int) -> Trace:
@@ -68,4 +74,9 @@ def _stacked(maps: Sequence[FeatureMap]) -> FeatureMap:
     mask = None
     if all(fmap.mask is not None for fmap in maps):
         mask = pack(np.concatenate([fmap.nonzero() for fmap in maps], axis=1))
-    return FeatureMap((channels, len(maps) * height, width), dead, sum(known) if len(known) == len(counts) else None, mask)
+    # Of different images each may have another constant; what follows from the graph for all of them is found there.
+    constant = maps[0].constant_channels if all(fmap is maps[0] for fmap in maps) else None
+    values = [fmap.values for fmap in maps if fmap.values is not None]
+    whole = np.concatenate(values, axis=1) if len(values) == len(maps) else None
+    shape = (channels, len(maps) * height, width)
+    return FeatureMap(shape, dead, sum(known) if len(known) == len(counts) else None, mask, None, constant, whole)

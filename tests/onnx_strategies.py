@@ -176,7 +176,7 @@ class Maker:
         return self.node(operator, inputs if self.draw(st.booleans()) else inputs[::-1])[0], ()
 
     def softmax(self, x: str, shape: Shape) -> tuple[str, Shape]:
-        return self.node("Softmax", [x], axis=self.chosen(*range(1, len(shape))))[0], ()
+        return self.node(str(self.chosen("Softmax", "LogSoftmax")), [x], axis=self.chosen(*range(1, len(shape))))[0], ()
 
     # shapes
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+from kind_samples import LAYERS, WHOLE_CHANNELS, draft, network
 from schedule_samples import accelerator, conv, graph, maxpool, trace
 
 from accelsim import batch, simulate, tracefile
 from accelsim.errors import TraceError
+from accelsim.layers.slice import picks
 
 NET = graph((3, 8, 8), conv(4, 3), maxpool(), {"kind": "avgpool"}, {"kind": "fc", "filters": 5})
 
@@ -50,12 +53,12 @@ def test_traces_of_different_networks_are_no_batch():
         batch.stack([trace(NET), trace(other)])
 
 
-def test_a_batch_does_not_hold_what_moves_rows_about():
+def test_a_batch_does_not_hold_what_nobody_knows():
     data = trace(NET)
     odd = graph((3, 8, 8), conv(4, 3))
-    mixing = odd.nodes[1].__class__(**{**{name: getattr(odd.nodes[1], name) for name in odd.nodes[1].__slots__}, "kind": "reshape"})
+    mixing = odd.nodes[1].__class__(**{**{name: getattr(odd.nodes[1], name) for name in odd.nodes[1].__slots__}, "kind": "attention"})
     nodes = (odd.nodes[0], mixing)
-    with pytest.raises(TraceError, match=r"001_conv: a batch cannot hold a node of kind 'reshape'\n    allowed: activation, add"):
+    with pytest.raises(TraceError, match=r"001_conv: a batch cannot hold a node of kind 'attention'\n    allowed: activation, add"):
         batch.repeat(type(data)(type(data.graph)("odd", nodes), data.maps[:2], "x", 0.0, "channel", (4, 4), "synthetic", {}), 2)
 
 
@@ -75,3 +78,25 @@ def test_a_machine_with_a_batch_replays_the_image_so_often():
     assert four.totals["read_filter_bytes"] < 4 * one.totals["read_filter_bytes"]
     assert four.image == "4 x noise"
     assert four.notes == ("batch of 4: cycles, MACs and bytes are those of all its images",)
+
+
+@pytest.mark.parametrize("scheme", ["dense", "channel_marker"])
+@pytest.mark.parametrize("kind", [*LAYERS, *(f"{kind} of whole channels" for kind in WHOLE_CHANNELS)])
+def test_a_batch_of_any_kind_moves_and_computes_so_many_times_as_much(kind: str, scheme: str):
+    name, _, whole = kind.partition(" ")
+    net = network(name, (WHOLE_CHANNELS if whole else LAYERS)[name])
+    one, three = (
+        simulate.replay(trace(net), accelerator(size=1 << 20).model_copy(update={"batch": count}), scheme).as_frame() for count in (1, 3)
+    )
+    assert one["layer"].tolist() == three["layer"].tolist()
+    # the codes of schemes are rounded up for each map; filters serve all images of a batch
+    columns = ["read_ifmap_bytes", "write_ofmap_bytes", "macs_done", "macs_skipped"]
+    pd.testing.assert_frame_equal(3 * one[columns], three[columns])
+    assert (three["read_filter_bytes"] == one["read_filter_bytes"]).all()
+
+
+def test_rows_that_are_picked_backwards_are_those_of_each_image():
+    turned = network("slice", (draft("slice", attributes={"start": "0 5 0", "step": "1 -1 1"}),))
+    both = batch.repeat(trace(turned), 2)
+    assert list(picks(both.graph.nodes[2], 1)) == [5, 4, 3, 2, 1, 0]
+    assert batch.repeat(trace(turned), 2).graph.nodes[2].shape == (4, 12, 8)

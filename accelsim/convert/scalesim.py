@@ -11,9 +11,10 @@ Source:  SCALE-Sim v2 and v3: configs/, scalesim/topology_utils.py, scale_config
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from accelsim import hardware
 from accelsim.convert.base import Converted, left_out, plain_name
@@ -33,6 +34,26 @@ REQUESTS = 512
 """Outstanding requests: needed by version 3, used by it with a Ramulator trace alone."""
 MAX_BYTES = 1_000_000
 WRITTEN = ("conv", "fc")
+
+MODES = ("USER", "CALC")
+"""Of `InterfaceBandwidth`: as much as the file says, or as much as never stalls."""
+REFUSED: Mapping[str, str] = MappingProxyType(
+    {
+        "UseRamulatorTrace": "its DRAM is replayed from a trace of Ramulator; write False, and give the machine a banked accelerator.dram",
+        "SparsitySupport": "its filters are compressed by their N:M sparsity, which changes the cycles of the array; write false",
+        "IfmapCustomLayout": "its ifmap buffer has banks that conflict; write False",
+        "FilterCustomLayout": "its filter buffer has banks that conflict; write False",
+    }
+)
+"""Keys that, where they are true, change what the tool counts in ways that this program has no words for."""
+UNUSED = frozenset(
+    (
+        *("ifmapoffset", "filteroffset", "ofmapoffset", "memorybanks", "readrequestbuffer", "writerequestbuffer", "topologycsvloc"),
+        *("sparserep", "optimizedmapping", "blocksize", "randomnumbergeneratorseed", "run_name", "interfacebandwidth"),
+        *(f"{tensor}srambank{what}" for tensor in ("ifmap", "filter") for what in ("bandwidth", "num", "port")),
+    )
+)
+"""Keys that the tool knows and that mean nothing once those above are false."""
 
 _LINE = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*[:=]\s*(.*?)\s*")
 _NEEDED = ("ArrayHeight", "ArrayWidth", "IfmapSramSzkB", "FilterSramSzkB", "OfmapSramSzkB", "Dataflow")
@@ -170,11 +191,14 @@ def machine(path: Path) -> tuple[Accelerator, tuple[str, ...]]:
         given = settings.get(key.lower())
         if given is None or (key == "Bandwidth" and _mode(settings) != "USER"):
             continue
-        first = given.text.split(",")[0].strip()
-        if first.isascii() and first.isdecimal() and 1 <= int(first) <= 2**20:
+        first, *others = (word.strip() for word in given.text.split(","))
+        if key == "Bandwidth" and set(others) - {first}:
+            faults.append(f"{path}:{given.line}: Bandwidth is {given.text!r}: one for each buffer\n    write one number; here all share it")
+        elif first.isascii() and first.isdecimal() and 1 <= int(first) <= 2**20:
             numbers[key] = int(first)
         else:
             faults.append(f"{path}:{given.line}: {key} is {given.text!r}; allowed: whole numbers from 1 to {2**20:,}")
+    faults += _unmapped(path, settings)
     flow = settings.get("dataflow", _Setting("ws", 0))
     if flow.text not in DATAFLOWS:
         faults.append(f"{path}:{flow.line}: Dataflow is {flow.text!r}\n    {choices(DATAFLOWS, flow.text)}")
@@ -185,7 +209,11 @@ def machine(path: Path) -> tuple[Accelerator, tuple[str, ...]]:
     if "Bandwidth" in numbers:
         notes.append(f"each of three buffers moved {words} words a cycle; here reads and writes share {BUFFERS * words} bytes a cycle")
     else:
-        notes.append("InterfaceBandwidth is not USER: the bandwidth is made so large that it limits nothing")
+        notes.append("InterfaceBandwidth is CALC, as much as never stalls: the bandwidth is made so large that it limits nothing")
+    known = {*UNUSED, "bandwidth", *(key.lower() for key in (*_NEEDED, *REFUSED))}
+    foreign = [key for key in settings if key not in known]
+    if foreign:
+        notes.append(f"not of SCALE-Sim 3.0.0, and passed over: {', '.join(foreign)}")
     made = Accelerator(
         name=settings.get("run_name", _Setting(path.stem, 0)).text[:80] or path.stem,
         clock=CLOCK,
@@ -203,6 +231,19 @@ def machine(path: Path) -> tuple[Accelerator, tuple[str, ...]]:
         dram=FlatDram(kind="flat", rate=BUFFERS * words * CLOCK),
     )
     return made, tuple(notes)
+
+
+def _unmapped(path: Path, settings: Mapping[str, _Setting]) -> Iterator[str]:
+    """What a machine of ours cannot say."""
+    mode = settings.get("interfacebandwidth")
+    if mode is not None and mode.text not in MODES:
+        yield f"{path}:{mode.line}: InterfaceBandwidth is {mode.text!r}\n    {choices(MODES, mode.text)}"
+    if mode is not None and mode.text == "USER" and "bandwidth" not in settings:
+        yield f"{path}:{mode.line}: InterfaceBandwidth is USER, but [architecture_presets] lacks Bandwidth"
+    for key, why in REFUSED.items():
+        given = settings.get(key.lower())
+        if given is not None and given.text.lower() in ("true", "yes", "on", "1"):
+            yield f"{path}:{given.line}: {key} is {given.text!r}: {why}"
 
 
 def _mode(settings: Mapping[str, _Setting]) -> str:

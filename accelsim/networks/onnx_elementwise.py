@@ -38,7 +38,7 @@ def _hard_sigmoid(build: Build, call: Call) -> None:
     build.activate(call, real(build, call), "hardsigmoid", attributes=attributes)
 
 
-def _gelu(build: Build, call: Call) -> None:
+def _gelu_whole(build: Build, call: Call) -> None:
     tanh = call.text("approximate", "none", ("none", "tanh")) == "tanh"
     build.activate(call, real(build, call), "gelu_tanh" if tanh else "gelu")
 
@@ -82,10 +82,10 @@ def _mul(build: Build, call: Call) -> None:
     at = _constant_side(build, call)
     if at is not None:
         factor = numbers(build, call, at, "factor")
-        if factor.size == 1 and factor.item() == 0.5 and _gelu_in_parts(build, call, real(build, call, 1 - at)):
+        if factor.size == 1 and _gelu_in_parts(build, call, real(build, call, 1 - at), factor.item()):
             return
         _affine(build, call, real(build, call, 1 - at), at, factor, 0.0, "mul")
-    elif not (_self_gated(build, call, 0) or _self_gated(build, call, 1)):
+    elif not (_self_gated(build, call, 0) or _self_gated(build, call, 1) or _gelu_of_two(build, call)):
         _maps(build, call, "mul")
 
 
@@ -155,24 +155,50 @@ def _self_gated(build: Build, call: Call, at: int) -> bool:
     return True
 
 
-def _gelu_in_parts(build: Build, call: Call, found: View) -> bool:
+def _gelu_in_parts(build: Build, call: Call, found: View, factor: float) -> bool:
     """Take x * (1 + erf(x / sqrt(2))) * 0.5, as exporters before opset 20 write Gelu, for one activation of x."""
     product = build.drafts[found.index]
     if product.kind != "mul" or product.activation != "linear" or len(product.inputs) != 2 or not found.sole:
         return False
-    for source, shifted in (product.inputs, product.inputs[::-1]):
-        inner = build.drafts[shifted].inputs[:1]
-        if not inner or not _scales(build, shifted, 1.0, 1.0, "linear") or not _scales(build, inner[0], math.sqrt(0.5), 0.0, "erf"):
-            continue
-        seen = [view for view in build.views.values() if view.index == source and view.sizes == found.sizes]
-        once = all(view.reads == 1 for view in build.views.values() if view.index in (shifted, inner[0]))
-        if build.drafts[inner[0]].inputs != (source,) or not seen or not once:
-            continue
-        for index in (found.index, shifted, inner[0]):
-            build.forget(index)
-        build.activate(call, replace(seen[0], reads=seen[0].reads - 1), "gelu")
-        return True
-    return False
+    return any(_gelu(build, call, of, gate, factor, found.sizes, (found.index,)) for of, gate in (product.inputs, product.inputs[::-1]))
+
+
+def _gelu_of_two(build: Build, call: Call) -> bool:
+    """Take (x * 0.5) * (1 + erf(x / sqrt(2))), or x * (0.5 + 0.5 * erf(x / sqrt(2))), for one activation of x."""
+    views = real(build, call, 0), real(build, call, 1)
+    if views[0].sizes != views[1].sizes:
+        return False
+    return any(_gelu(build, call, of.index, gate.index, 1.0, of.sizes, ()) for of, gate in (views, views[::-1]))
+
+
+def _gelu(build: Build, call: Call, of: int, gate: int, factor: float, sizes: tuple[int, ...], more: tuple[int, ...]) -> bool:
+    """Take draft `of` times draft `gate` times `factor` for Gelu, if it is; `more`: drafts besides that are then needed no longer."""
+    erf = build.drafts[gate].inputs[:1]
+    source = build.drafts[erf[0]].inputs[:1] if erf else ()
+    if not source or not _scales(build, erf[0], math.sqrt(0.5), 0.0, "erf"):
+        return False
+    # x itself, or x times a number; the factors together are a half
+    scaled = () if of == source[0] else (of,)
+    number = _number(build, of) if scaled else 1.0
+    if scaled and build.drafts[of].inputs != source:
+        return False
+    part = 0.5 / (number * factor) if number * factor else 0.0
+    seen = [view for view in build.views.values() if view.index == source[0] and view.sizes == sizes]
+    gone = (*more, *scaled, gate, erf[0])
+    once = all(view.reads == 1 for view in build.views.values() if view.index in gone)
+    if not (part and _scales(build, gate, part, part, "linear") and seen and once):
+        return False
+    for index in gone:
+        build.forget(index)
+    build.activate(call, replace(seen[0], reads=seen[0].reads - 1), "gelu")
+    return True
+
+
+def _number(build: Build, index: int) -> float:
+    """What a draft multiplies all channels by, if it does no more; 0 otherwise."""
+    weights = build.weights[index].get("weight")
+    number = float(weights.flat[0]) if weights is not None and build.drafts[index].kind == "scale" else 0.0
+    return number if number and _scales(build, index, number, 0.0, "linear") else 0.0
 
 
 def _scales(build: Build, index: int, factor: float, offset: float, activation: str) -> bool:
@@ -230,6 +256,8 @@ def _softmax(build: Build, call: Call) -> None:
     at = axis(call, call.integer("axis", 1 if call.version < 13 else -1), rank)
     inner = 1 if call.version < 13 else prod(found.sizes[at + 1 :])
     attributes: dict[str, Attribute] = {"inner": inner} if inner > 1 else {}
+    if call.operator == "LogSoftmax":
+        attributes["logarithm"] = True
     shape = build.drafts[found.index].shape
     fields = {"groups": prod(found.sizes[:at]), "attributes": attributes}
     build.put(call, build.draft(call.name, "softmax", (found.index,), shape, {}, **fields), found.sizes)
@@ -291,7 +319,7 @@ READERS: Mapping[str, Reader] = {
     "LeakyRelu": _leaky,
     "Elu": _elu,
     "HardSigmoid": _hard_sigmoid,
-    "Gelu": _gelu,
+    "Gelu": _gelu_whole,
     "Clip": _clip,
     "Add": _add,
     "Sub": _sub,
@@ -299,6 +327,7 @@ READERS: Mapping[str, Reader] = {
     "Div": _div,
     "Sum": lambda build, call: _maps(build, call, "add"),
     "Softmax": _softmax,
+    "LogSoftmax": _softmax,
     "QuantizeLinear": _quantize,
     "DequantizeLinear": _dequantize,
 }

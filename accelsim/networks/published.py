@@ -21,7 +21,8 @@ import numpy as np
 
 from accelsim.errors import TraceError
 from accelsim.graph import Graph, Node, Shape
-from accelsim.trace import MAX_SIZE, PUBLISHED, FeatureMap, Trace, spread
+from accelsim.soundness import MAX_SIZE
+from accelsim.trace import PUBLISHED, FeatureMap, Trace, spread
 
 COLUMNS = (
     *("net", "layer", "kind", "kernel", "stride", "groups", "act", "C", "H", "W"),

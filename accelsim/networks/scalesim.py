@@ -5,7 +5,8 @@ Each row becomes one layer that reads a map of its own (kind `given`), so nothin
   [, sparsity N:M]. A window that hangs over the far edges counts, as it does there: ceil((H - R) / stride) + 1 rows. A name that contains
   'DP' is a depthwise convolution with that many filters a channel.
 * Matrix products: name, M, N, K [, sparsity]: M pixels of K channels, 1x1, N filters.
-The first line holds titles. What follows an empty cell, or a '#', is remark. A column titled as a batch size must hold 1.
+Cells end with commas, or with tabs in a line that has none. The first line holds titles. What follows an empty cell, or a '#', is remark.
+A column titled as a batch size must hold 1.
 Source:  SCALE-Sim v2 and v3, topology files and their reader (scalesim/topology_utils.py)
 """
 
@@ -91,7 +92,8 @@ def _rows(path: Path) -> tuple[list[Row], bool]:
 
 
 def _cells(line: str) -> list[str]:
-    cells = [cell.strip() for cell in line.partition("#")[0].split(",")]
+    text = line.partition("#")[0]
+    cells = [cell.strip() for cell in text.split("," if "," in text else "\t")]
     while cells and not cells[-1]:
         cells.pop()
     return cells

@@ -159,7 +159,35 @@ def test_calculated_bandwidth_limits_nothing(tmp_path: Path) -> None:
     file.write_text(CFG.replace("USER", "CALC").replace("Bandwidth : 10\n", ""), "utf-8")
     machine, notes = scalesim.machine(file)
     assert machine.dram.rate == 3 * scalesim.UNLIMITED * machine.clock
-    assert notes[1].startswith("InterfaceBandwidth is not USER")
+    assert notes[1].startswith("InterfaceBandwidth is CALC, as much as never stalls")
+    file.write_text(CFG.replace("InterfaceBandwidth: USER", "InterfaceBandwidth: CALC \nTimeLinearModel: TPUv4"), "utf-8")
+    assert scalesim.machine(file)[1][2] == "not of SCALE-Sim 3.0.0, and passed over: timelinearmodel"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("Bandwidth: USER", "Bandwidth: USR", r"InterfaceBandwidth is 'USR'\n    allowed: USER, CALC\.  Did you mean 'USER'\?"),
+        ("Bandwidth : 10\n", "", r"InterfaceBandwidth is USER, but \[architecture_presets\] lacks Bandwidth"),
+        ("Bandwidth : 10", "Bandwidth : 10, 10, 20", r"Bandwidth is '10, 10, 20': one for each buffer\n    write one number"),
+        (
+            "USER",
+            "USER\nUseRamulatorTrace: True",
+            r"UseRamulatorTrace is 'True': its DRAM is replayed from a trace of Ramulator; write False",
+        ),
+        ("USER", "USER\nSparsitySupport : true", r"SparsitySupport is 'true': its filters are compressed by their N:M sparsity"),
+        ("USER", "USER\nIfmapCustomLayout: True", r"IfmapCustomLayout is 'True': its ifmap buffer has banks that conflict"),
+    ],
+)
+def test_what_a_machine_of_ours_cannot_say_is_refused_with_its_line(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    file = tmp_path / "odd.cfg"
+    text = CFG.replace(old, new)
+    assert text != CFG
+    file.write_text(text, "utf-8")
+    with pytest.raises(ConfigError, match=rf"odd\.cfg:\d+: {fault}"):
+        scalesim.machine(file)
+    file.write_text(CFG.replace("Bandwidth : 10", "Bandwidth : 10, 10, 10"), "utf-8")
+    assert scalesim.machine(file)[0].dram.rate == 30 * scalesim.CLOCK
 
 
 def test_every_fault_of_a_configuration_is_named_with_its_line(tmp_path: Path) -> None:

@@ -90,6 +90,35 @@ def test_gelu_in_parts_is_one_activation(tmp_path: Path, exchanged: bool) -> Non
     equal(tmp_path / "sample.onnx")
 
 
+GELUS = {
+    "half of x": [("Mul", "c half", "h"), ("Mul", "c root", "d"), ("Erf", "d", "e"), ("Add", "one e", "a"), ("Mul", "h a", "y")],
+    "half of the gate": [("Div", "c two", "d"), ("Erf", "d", "e"), ("Add", "e one", "g"), ("Mul", "g half", "a"), ("Mul", "a c", "y")],
+    "a quarter and two": [("Mul", "c quarter", "h"), ("Mul", "c root", "d"), ("Erf", "d", "e"), ("Mul", "e double", "f"),
+                          ("Add", "f double", "a"), ("Mul", "a h", "y")],
+}  # fmt: skip
+NO_GELUS = {
+    "another share": [("Mul", "c quarter", "h"), ("Mul", "c root", "d"), ("Erf", "d", "e"), ("Add", "one e", "a"), ("Mul", "h a", "y")],
+    "another gate": [("Mul", "c half", "h"), ("Mul", "c two", "d"), ("Erf", "d", "e"), ("Add", "one e", "a"), ("Mul", "h a", "y")],
+    "another map": [("Mul", "x half", "h"), ("Mul", "c root", "d"), ("Erf", "d", "e"), ("Add", "one e", "a"), ("Mul", "h a", "y")],
+}
+NUMBERS = {"root": 0.5**0.5, "two": 2**0.5, "double": 2.0, "one": 1.0, "half": 0.5, "quarter": 0.25}
+
+
+@pytest.mark.parametrize("parts", GELUS.values(), ids=GELUS)
+def test_gelu_is_known_however_its_half_is_written(tmp_path: Path, parts: list[tuple[str, str, str]]) -> None:
+    nodes = graph(tmp_path, op("Conv", "x w b", "c"), *(op(*part) for part in parts), constants=CONV | NUMBERS)
+    assert [(node.kind, node.activation) for node in nodes[1:]] == [("conv", "gelu")]
+    equal(tmp_path / "sample.onnx")
+
+
+@pytest.mark.parametrize("parts", NO_GELUS.values(), ids=NO_GELUS)
+def test_what_is_nearly_gelu_stays_in_parts(tmp_path: Path, parts: list[tuple[str, str, str]]) -> None:
+    same = {"w": floats(4, 4, 1, 1), "b": floats(4)}
+    nodes = graph(tmp_path, op("Conv", "x w b", "c"), *(op(*part) for part in parts), constants=same | NUMBERS)
+    assert not any("gelu" in node.activation for node in nodes)
+    equal(tmp_path / "sample.onnx")
+
+
 def test_a_gate_of_another_map_stays_a_product(tmp_path: Path) -> None:
     nodes = graph(
         tmp_path,

@@ -22,6 +22,7 @@ OPERATORS = frozenset(
         *("Conv", "BatchNormalization", "Relu", "LeakyRelu", "Clip", "PRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Gelu", "MaxPool"),
         *("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "Gemm", "MatMul", "Add", "Mul", "Sub", "Sum", "Concat"),
         *("Slice", "Pad", "Split", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Resize", "Upsample", "LRN", "Softmax"),
+        "LogSoftmax",
         *("Dropout", "Identity", "Constant", "QuantizeLinear", "DequantizeLinear", "Elu", "Tanh", "Softplus", "Mish", "Erf"),
     }
 )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from accelsim import dataflows
 from accelsim.dataflows.base import TileWork
@@ -141,6 +144,68 @@ def test_dense_cycles_are_those_of_the_published_formula(tmp_path: Path, dataflo
     }[dataflow]
     expected = -(-high // rows) * -(-wide // cols) * (fill + cols + time - 2)
     assert cycles(graph, 2, PeArray(rows=rows, cols=cols, dataflow=dataflow)) == expected
+
+
+small = st.integers(1, 40)
+
+
+@given(
+    st.sampled_from(["os", "ws", "is"]),
+    st.tuples(small, small),
+    st.tuples(small, small),
+    st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    st.integers(1, 90),
+    st.integers(1, 200),
+    st.integers(1, 4),
+)
+def test_dense_cycles_of_any_layer_are_those_of_the_formula(
+    tmp_path_factory: pytest.TempPathFactory,
+    dataflow: str,
+    array: tuple[int, int],
+    extra: tuple[int, int],
+    window: tuple[int, int],
+    channels: int,
+    filters: int,
+    stride: int,
+) -> None:
+    """As convolution, and as the matrix product that it amounts to."""
+    (rows, cols), (height, width) = array, (extra[0] + window[0] - 1, extra[1] + window[1] - 1)
+    pixels = math.prod(-(-(size - part) // stride) + 1 for size, part in zip((height, width), window, strict=True))
+    work = window[0] * window[1] * channels
+    high, wide, time, fill = {
+        "os": (pixels, filters, work, rows),
+        "ws": (work, filters, pixels, 2 * rows),
+        "is": (work, pixels, filters, 2 * rows),
+    }[dataflow]
+    expected = -(-high // rows) * -(-wide // cols) * (fill + cols + time - 2)
+    made = PeArray(rows=rows, cols=cols, dataflow=dataflow)
+    folder = tmp_path_factory.mktemp("topology")
+    sizes = (height, width, *window, channels, filters, stride)
+    assert cycles(scalesim.load(topology(folder, f"c, {', '.join(map(str, sizes))},")).graph, 2, made) == expected
+    assert cycles(scalesim.load(topology(folder, f"c,{pixels},{filters},{work},", titles="Layer,M,N,K,")).graph, 2, made) == expected
+
+
+@pytest.mark.parametrize(
+    ("titles", "row", "shape", "stride"),
+    [
+        ("Layer name\t IFMAP Height\t IFMAP Width\t Filter Height\t Filter Width\t Channels\t Num Filter\t Strides\t ",
+         "up 1\t28\t30\t2\t2\t8\t5\t1\t", (5, 27, 29), (1, 1)),
+        ("Layer name,Ifmap height,ifmap width,filter height,filter width,channels,num filters,strides,",
+         "Pool/Sum,128,24,1,24,1,16,1,", (16, 128, 1), (1, 1)),
+        (TITLES, "lstm,  1, 1024,    1, 1024,      1,      4,     1, ", (4, 1, 1), (1, 1)),
+        (TITLES, "first, 96, 96, 3, 3, 3, 8, 2, 2", (8, 48, 48), (2, 2)),
+        (f"{TITLES} Sparsity", "sparse,  5, 5,    4, 4,    1,      4,     1, 1,", (4, 2, 2), (1, 1)),
+        ("Layer,M,N,K", "QK'T,1024,64,32", (64, 1024, 1), (1, 1)),
+        ("Layer,M,N,K,up,", "up,78,44,84,", (44, 78, 1), (1, 1)),
+        ("Layer,M,N,K,", "a-b,16,24,64,2:4,", (24, 16, 1), (1, 1)),
+    ],
+    ids=["tabs", "slash", "as wide as its map", "no last comma", "no ratio", "quote", "named column", "product with sparsity"],
+)  # fmt: skip
+def test_dialects_of_the_tool_s_own_files_are_understood(
+    tmp_path: Path, titles: str, row: str, shape: tuple[int, int, int], stride: tuple[int, int]
+) -> None:
+    (node,) = scalesim.load(topology(tmp_path, row, titles=titles)).graph.nodes[2:]
+    assert (node.shape, node.stride) == (shape, stride)
 
 
 def test_dense_cycles_are_those_that_scale_sim_prints(tmp_path: Path, shared: Path) -> None:

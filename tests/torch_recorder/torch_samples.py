@@ -177,7 +177,22 @@ class Line(nn.Module):
         return F.elu(self.bn2(self.fc(x.mean(2))))
 
 
-MODELS = (Plain, Residual, PreActivated, Inception, Separable, Functional, Shared, Shuffle, Line)
+class Smooth(nn.Module):
+    """Gelu as a module and as a function, which the exporter takes apart before opset 20, and logarithms of probabilities."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.GELU(), nn.Conv2d(6, 6, 3, 1, 1, groups=6), nn.ReLU())
+        self.expand, self.project = nn.Conv2d(6, 12, 1), nn.Conv2d(12, 6, 1)
+        self.fc = nn.Linear(6, 5)
+
+    def forward(self, x):
+        x = self.stem(x)
+        x = x + self.project(F.gelu(self.expand(x)))
+        return F.log_softmax(self.fc(F.gelu(x).mean((2, 3))), dim=1)
+
+
+MODELS = (Plain, Residual, PreActivated, Inception, Separable, Functional, Shared, Shuffle, Line, Smooth)
 SHAPE = (3, 16, 14)
 
 
