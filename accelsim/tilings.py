@@ -89,6 +89,10 @@ class FixedTiling(Part):
         return under.model_copy(update={name: value for name, value in self if value is not None})
 
 
+FREE = FixedTiling()
+"""Nothing is fixed."""
+
+
 class Tilings(Part):
     """Fixed tile sizes and loop orders."""
 

@@ -83,12 +83,14 @@ def trace(net: Graph, values: Sequence[np.ndarray] | None = None, seed: int = 0,
         if values is not None and node.index < len(values) and values[node.index] is not None:
             data.append(np.asarray(values[node.index], dtype=np.float32))
         elif node.kind == "concat":
-            data.append(np.concatenate([data[index] for index in node.inputs]))
+            along = ("channels", "rows", "columns").index(str(node.attributes.get("axis", "channels")))
+            data.append(np.concatenate([data[index] for index in node.inputs], axis=along))
         elif node.kind in ("dropout", "yolo", "cost"):
             data.append(data[node.inputs[0]])
         else:
             live = (rng.random(node.shape) >= zeros) & (rng.random(node.shape[0]) >= dead)[:, None, None]
-            data.append(live.astype(np.float32))
+            # neighbours differ, so that no channel is constant
+            data.append(live * (1 + np.arange(live.size) % 3).reshape(node.shape).astype(np.float32))
     return Trace(net, tuple(measure(array, (4, 4)) for array in data), "noise", 0.0, "channel", (4, 4), SYNTHETIC, {})
 
 

@@ -10,6 +10,7 @@ from report_samples import accelerator, comparison, dense, marker
 
 from accelsim.errors import ConfigError
 from accelsim.report import Comparison
+from accelsim.report.slowdown import Slowdown
 
 
 def test_dense_comes_first_whatever_the_order() -> None:
@@ -36,6 +37,36 @@ def test_speed_up_is_the_inverse_of_the_cycle_ratio() -> None:
 def test_layers_slower_than_dense_are_named_with_their_loss() -> None:
     assert comparison(later=5).slower_layers("channel_marker") == {"conv2": 5}
     assert comparison().slower_layers("channel_marker") == {}
+
+
+def test_a_slower_layer_says_what_it_waits_for_and_what_there_is_more_of() -> None:
+    (slow,) = comparison(later=5).slowdowns("channel_marker")
+    # Of 5 cycles more all are spent waiting for the ifmap: it comes in two descriptors rather than one, and there are markers to load.
+    assert (slow.layer, slow.cycles, slow.cause, slow.cause_cycles) == ("conv2", 5, "stall_ifmap_cycles", 5)
+    assert (slow.descriptors, slow.setup_cycles, slow.metadata_bytes, slow.bytes_moved) == (2, 4, 1, -64)
+    assert slow.why == "+5 waiting for its ifmap; 2 more descriptors, 4 cycles of set-up, 1 bytes of metadata"
+
+
+def test_without_prefetch_each_further_descriptor_costs_a_set_up() -> None:
+    serial = accelerator().dma.model_copy(update={"outstanding_descriptors": 1})
+    base, other = (result.layers[1] for result in comparison(later=5).results)
+    assert Slowdown.of(base, other, serial).setup_cycles == 2 * 38
+    assert Slowdown.of(base, base, serial) is None
+
+
+def test_a_layer_may_wait_without_any_more_traffic() -> None:
+    base = dense().layers[0]
+    later = replace(base, total_cycles=base.total_cycles + 3, stall_start_cycles=base.stall_start_cycles + 3)
+    slow = Slowdown.of(base, later, accelerator().dma)
+    assert str(slow) == "conv1 (+3 cycles: +3 waiting for the layers before it; no more traffic, but in another order)"
+
+
+def test_the_layer_that_loses_most_comes_first() -> None:
+    both = comparison(later=5)
+    first = both.baseline.layers[0]
+    worse = replace(both.results[1].layers[0], total_cycles=first.total_cycles + 9)
+    results = [both.baseline, replace(both.results[1], layers=(worse, both.results[1].layers[1]))]
+    assert [slow.layer for slow in Comparison.of(results).slowdowns("channel_marker")] == ["conv1", "conv2"]
 
 
 def test_a_ratio_to_nothing_is_unknown() -> None:

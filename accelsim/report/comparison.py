@@ -11,6 +11,7 @@ import pandas as pd
 from accelsim.errors import ConfigError
 from accelsim.hardware import Accelerator
 from accelsim.report.result import Result
+from accelsim.report.slowdown import Slowdown
 
 SIDE_BY_SIDE = ("total_cycles", "stall_cycles", "bytes_moved", "macs_done", "energy_nj")
 
@@ -116,11 +117,13 @@ class Comparison:
 
     def slower_layers(self, scheme: str) -> Mapping[str, int]:
         """Layers that take longer than under the yardstick, and by how many cycles: removing work can lengthen a run."""
-        return {
-            row.layer: row.total_cycles - base.total_cycles
-            for row, base in zip(self.result(scheme).layers, self.baseline.layers, strict=True)
-            if row.total_cycles > base.total_cycles
-        }
+        return {found.layer: found.cycles for found in self.slowdowns(scheme)}
+
+    def slowdowns(self, scheme: str) -> tuple[Slowdown, ...]:
+        """Those layers with what they wait for, the one that loses most first."""
+        pairs = zip(self.baseline.layers, self.result(scheme).layers, strict=True)
+        found = [slow for base, row in pairs if (slow := Slowdown.of(base, row, self.accelerator.dma))]
+        return tuple(sorted(found, key=lambda slow: -slow.cycles))
 
     def as_frame(self) -> pd.DataFrame:
         """One row per layer and scheme, the columns of `layers.csv`."""

@@ -123,9 +123,9 @@ def totals_table(comparisons: Sequence[Comparison]) -> Fitted:
     )
     slower = [
         f"{comparison.network}, {comparison.image}: {len(layers)} of {len(result.layers)} layers take longer with {result.scheme} "
-        f"than with {comparison.baseline.scheme}"
+        f"than with {comparison.baseline.scheme}, {sum(slow.cycles for slow in layers):,} cycles in all; most: {layers[0]}"
         for comparison, result in pairs
-        if (layers := comparison.slower_layers(result.scheme))
+        if (layers := comparison.slowdowns(result.scheme))
     ]
     ends, rows = set(), 0
     for comparison in comparisons:
@@ -168,8 +168,8 @@ def _layers(comparison: Comparison, scheme: str) -> Fitted:
         columns.append(Column(("energy", "ratio"), cells, _ratio(comparison.ratios(scheme)["energy"]), 10, is_ratio=True))
     columns.append(Column(("zero", "ch."), tuple(_whole(row.zero_channels) for row in base.layers), rank=7))
     title = f"{comparison.network}, {comparison.image} on {comparison.accelerator.name} (source: {comparison.source})"
-    slower = ", ".join(f"{layer} (+{cycles:,} cycles)" for layer, cycles in comparison.slower_layers(scheme).items())
-    caption = f"Slower with {scheme} than with {base.scheme}: {slower}" if slower else ""
+    slower = "\n  ".join(map(str, comparison.slowdowns(scheme)))
+    caption = f"Slower with {scheme} than with {base.scheme}:\n  {slower}" if slower else ""
     return Fitted(title, tuple(columns), caption, foot=True)
 
 

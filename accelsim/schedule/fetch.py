@@ -10,16 +10,18 @@ everything does not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from accelsim.hardware import Dma
+from accelsim.schedule.coded import CodedFilters
+from accelsim.schedule.geometry import Geometry
 from accelsim.schedule.memory import FilterRegion, MapRegion
 from accelsim.schedule.pieces import DENSE, HIGH, LOW, WANTED, Pieces, Pool
 from accelsim.schedule.plan import Plan
 from accelsim.schedule.runs import Int, Rules, lines
-from accelsim.schedule.tables import FILTER, IFMAP, METADATA, NONE, OFMAP, READ, WRITE
+from accelsim.schedule.tables import FILTER, IFMAP, METADATA, NONE, OFMAP, READ, WRITE, Transfers
 from accelsim.schedule.work import Source, Work
 
 MARKERS, FILTERS, MAPS, SUMS, STORES, MARKER_STORES = range(6)
@@ -31,114 +33,141 @@ class Job:
     """All that a layer's transfers follow from.
 
     `markers_in`: (address, bytes) of markers that must be read from DRAM; `marker_out`: those that must be written, or None.
-    `wait_layer`: last of the layers that write what this one reads, or NONE. `sums`: address of spilled partial sums.
+    `wait_layer`: last of the layers that write what this one loads, or NONE. `sums`: address of spilled partial sums.
+    `resident`: maps that are read from the buffer; `stored`: whether the ofmap is written (see `keep`).
+    `pool`: the pooling layer that the ofmap passes on its way out, or None (see `pooling`).
     """
 
     plan: Plan
     sources: tuple[Source, ...]
     regions: dict[int, MapRegion]
     ofmap: MapRegion
-    filters: FilterRegion | None
+    filters: FilterRegion | CodedFilters | None
     sums: int
     work: Work
     wait_layer: int
     markers_in: tuple[tuple[int, int], ...]
     marker_out: tuple[int, int] | None
+    resident: frozenset[int] = frozenset()
+    stored: bool = True
+    pool: Geometry | None = None
+
+    @property
+    def loaded(self) -> tuple[Source, ...]:
+        """What of the sources is loaded."""
+        if not self.resident:
+            return self.sources
+        rest = ((tuple(part for part in segments if part.node not in self.resident), shape) for segments, shape in self.sources)
+        return tuple((segments, shape) for segments, shape in rest if segments)
 
 
 @dataclass(frozen=True, eq=False)
 class Traffic:
-    """The transfers of one layer. Tiles and transfers are counted from the layer's first, blocks within their class.
+    """The transfers of one layer, as the queue numbers them.
 
-    Shapes:  `columns[name]` int64 [transfers]; `load`, `store`: transfer of each filling of a class, or NONE
+    Shapes:  `load`, `store`: transfer of each filling of a class, or NONE
     `markers`: the transfer that brings the markers, or NONE
     """
 
-    columns: dict[str, Int]
     load: dict[int, Int]
     store: dict[int, Int]
     markers: int
 
 
-class _Queue:
-    """Transfers as they are thought of, by number; `ordered` puts them into queue order."""
+COLUMNS = (*(field.name for field in fields(Transfers)), "rank")
+_PLACE = {name: place for place, name in enumerate(COLUMNS)}
+
+
+class Queue:
+    """Transfers of all layers as they are thought of, by number; `ordered` puts them into queue order."""
 
     def __init__(self) -> None:
-        self._groups: list[dict[str, Int]] = []
+        self._tables: list[Int] = []
         self._count = 0
+        self._layer, self._tile, self._blocks = NONE, 0, (0, 0, 0)
 
-    def add(self, pieces: Int, **columns: Int | int) -> Int:
-        """Add one transfer for each row of a table of pieces. Returns their numbers."""
+    def begin(self, layer: int, tile: int, blocks: tuple[int, int, int]) -> None:
+        """What is added from now on belongs to a layer. `tile` and `blocks` (of each class): the numbers of its first ones."""
+        self._layer, self._tile, self._blocks = layer, tile, blocks
+
+    def add(self, pieces: Int, *, tensor: int, tile: Int | int, block: Int | int, **columns: Int | int) -> Int:
+        """Add one transfer for each row of a table of pieces; tiles and blocks count from the layer's first. Returns their numbers."""
         count = len(pieces)
-        given = {"wait_transfer": NONE, "wait_layer": NONE, **columns}
-        table = {name: np.broadcast_to(np.asarray(value, dtype=np.int64), (count,)) for name, value in given.items()}
-        table |= {"descriptor_low": pieces[:, LOW], "descriptor_high": pieces[:, HIGH]}
-        table |= {"bytes_wanted": pieces[:, WANTED], "bytes_dense": pieces[:, DENSE]}
-        self._groups.append(table)
+        table = np.empty((len(COLUMNS), count), dtype=np.int64)
+        given = {"wait_transfer": NONE, "wait_layer": NONE, "layer": self._layer, "tensor": tensor, **columns}
+        for name, value in given.items():
+            table[_PLACE[name]] = value
+        table[_PLACE["tile"]] = tile + self._tile
+        table[_PLACE["block"]] = block if tensor == METADATA else block + self._blocks[tensor]
+        table[_PLACE["descriptor_low"] : _PLACE["descriptor_high"] + 1] = pieces[:, LOW : HIGH + 1].T
+        table[_PLACE["bytes_wanted"] : _PLACE["bytes_dense"] + 1] = pieces[:, WANTED : DENSE + 1].T
+        self._tables.append(table)
         self._count += count
         return np.arange(self._count - count, self._count, dtype=np.int64)
 
-    def ordered(self) -> tuple[dict[str, Int], Int]:
-        """Columns in queue order, and the place of each number (of NONE: NONE)."""
-        columns = {name: np.concatenate([group[name] for group in self._groups]) for name in self._groups[0]}
-        order = np.lexsort((columns.pop("rank"), columns["tile"]))
+    def ordered(self) -> tuple[Transfers, Int]:
+        """Transfers in queue order, blocks numbered within their classes, and the place of each number (of NONE: NONE)."""
+        table = np.concatenate(self._tables, axis=1)
+        order = np.lexsort((table[_PLACE["rank"]], table[_PLACE["tile"]]))
         place = np.empty(self._count + 1, dtype=np.int64)
         place[order], place[NONE] = np.arange(self._count), NONE
-        columns = {name: column[order] for name, column in columns.items()}
-        columns["wait_transfer"] = place[columns["wait_transfer"]]
-        return columns, place
+        table = table[:, order]
+        table[_PLACE["wait_transfer"]] = place[table[_PLACE["wait_transfer"]]]
+        return Transfers(*table[: len(COLUMNS) - 1]), place
 
 
-def traffic(job: Job, dma: Dma, rules: Rules, pool: Pool) -> Traffic:
+def traffic(job: Job, dma: Dma, rules: Rules, pool: Pool, queue: Queue) -> Traffic:
     """Make the transfers of a layer; their descriptors go into the pool."""
-    plan, queue = job.plan, _Queue()
+    plan = job.plan
     pieces = Pieces(plan, rules, pool)
     load, store = {}, {}
     map_channel, other_channel = min(1, dma.read_channels - 1), min(2, dma.read_channels - 1)
-    markers: Int | int = NONE
+    markers = NONE
     if job.markers_in:
         row = _lines(job.markers_in, pool)
         ready = {"wait_layer": job.wait_layer, "channel": other_channel}
-        markers = queue.add(row, rank=MARKERS, tensor=METADATA, direction=READ, tile=0, block=NONE, **ready)[0]
+        markers = int(queue.add(row, rank=MARKERS, tensor=METADATA, direction=READ, tile=0, block=NONE, **ready)[0])
     if job.filters is not None:
         table, fillings = pieces.filters(job.filters, job.work.live), plan.filter
-        skips = table[:, WANTED] < table[:, DENSE]
-        waits = {"wait_transfer": np.where(skips, markers, NONE), "wait_layer": np.where(skips, job.wait_layer, NONE)}
-        which = {"tile": fillings.first, "block": np.arange(fillings.first.size)}
+        waits: dict[str, Int | int] = {}
+        whole = job.filters.pieces[fillings.key] if isinstance(job.filters, CodedFilters) else table[:, DENSE]
+        skips = table[:, WANTED] < whole
+        if skips.any():
+            waits = {"wait_transfer": np.where(skips, markers, NONE), "wait_layer": np.where(skips, job.wait_layer, NONE)}
+        which = {"tile": fillings.first, "block": fillings.numbers}
         load[FILTER] = queue.add(table, rank=FILTERS, tensor=FILTER, direction=READ, channel=0, **which, **waits)
-    table, fillings = pieces.ifmap(job.sources, job.regions)[plan.ifmap.key], plan.ifmap
-    waits = {"wait_transfer": np.asarray(markers), "wait_layer": np.asarray(job.wait_layer)}
-    which = {"tile": fillings.first, "block": np.arange(fillings.first.size)}
-    load[IFMAP] = queue.add(table, rank=MAPS, tensor=IFMAP, direction=READ, channel=map_channel, **which, **waits)
+    load[IFMAP] = np.full_like(plan.ifmap.first, NONE)
+    if job.loaded:
+        table, fillings = pieces.ifmap(job.loaded, job.regions)[plan.ifmap.key], plan.ifmap
+        waits = {"wait_transfer": markers, "wait_layer": job.wait_layer}
+        which = {"tile": fillings.first, "block": fillings.numbers}
+        load[IFMAP] = queue.add(table, rank=MAPS, tensor=IFMAP, direction=READ, channel=map_channel, **which, **waits)
     load[OFMAP], store[OFMAP] = _results(job, pieces, queue, other_channel)
     if job.marker_out is not None:
         row = _lines((job.marker_out,), pool)
         end = {"tile": plan.at.shape[1] - 1, "channel": dma.write_channels - 1}
         queue.add(row, rank=MARKER_STORES, tensor=METADATA, direction=WRITE, block=NONE, **end)
-    columns, place = queue.ordered()
-    return Traffic(
-        columns=columns,
-        load={tensor: place[numbers] for tensor, numbers in load.items()},
-        store={tensor: place[numbers] for tensor, numbers in store.items()},
-        markers=int(place[markers]),
-    )
+    return Traffic(load, store, markers)
 
 
-def _results(job: Job, pieces: Pieces, queue: _Queue, channel: int) -> tuple[Int, Int]:
+def _results(job: Job, pieces: Pieces, queue: Queue, channel: int) -> tuple[Int, Int]:
     """Stores of finished tiles and of partial sums, and the reads that bring those back. Returns loads and stores of all fillings."""
     plan, fillings = job.plan, job.plan.ofmap
-    blocks = np.arange(fillings.first.size, dtype=np.int64)
-    loads = np.full(blocks.size, NONE, dtype=np.int64)
-    table = pieces.ofmap(job.ofmap)[fillings.key]
-    sums = pieces.sums(job.sums) if plan.visits > 1 else table
+    loads, stores = np.full((2, fillings.first.size), NONE, dtype=np.int64)
     unfinished = plan.visit < plan.visits - 1
-    table[unfinished] = sums[fillings.key[unfinished]]
-    stores = queue.add(table, rank=STORES, tensor=OFMAP, direction=WRITE, channel=0, tile=fillings.last, block=blocks)
-    again = np.flatnonzero(plan.visit > 0)
-    if again.size:
+    table = pieces.ofmap(job.ofmap, job.pool)[fillings.key] if job.stored else np.zeros((fillings.first.size, 4), dtype=np.int64)
+    if plan.visits > 1:
+        sums = pieces.sums(job.sums)
+        table[unfinished] = sums[fillings.key[unfinished]]
+    goes = fillings.numbers if job.stored else np.flatnonzero(unfinished)
+    if goes.size:
+        which = {"tile": fillings.last[goes], "block": goes}
+        stores[goes] = queue.add(table[goes], rank=STORES, tensor=OFMAP, direction=WRITE, channel=0, **which)
+    if plan.visits > 1:
+        again = np.flatnonzero(plan.visit > 0)
         # Of the fillings of one ofmap tile in order of visits, each reads what the one before it stored.
         order = np.lexsort((plan.visit, fillings.key))
-        earlier = np.empty_like(blocks)
+        earlier = np.empty_like(order)
         earlier[order[1:]] = order[:-1]
         which = {"tile": fillings.first[again], "block": again, "wait_transfer": stores[earlier[again]]}
         loads[again] = queue.add(sums[fillings.key[again]], rank=SUMS, tensor=OFMAP, direction=READ, channel=channel, **which)

@@ -8,7 +8,7 @@ from accelsim.errors import ConfigError, choices
 from accelsim.hardware import Accelerator
 from accelsim.schedule.geometry import Geometry
 from accelsim.schedule.loops import extents
-from accelsim.tilings import FixedTiling
+from accelsim.tilings import FREE, FixedTiling
 
 
 def fixed_tiling(layer: Geometry, accelerator: Accelerator, node: str, label: str) -> FixedTiling:
@@ -18,6 +18,8 @@ def fixed_tiling(layer: Geometry, accelerator: Accelerator, node: str, label: st
     Raises:  `ConfigError` for a size of its own entry that the layer does not have, or sizes that exclude each other, with their places
     """
     tilings = accelerator.tiling
+    if not tilings.layers and tilings.default == FREE:
+        return FREE
     own = tilings.layers.get(node, FixedTiling())
     most = _most(layer)
     faults = [

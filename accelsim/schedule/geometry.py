@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import lcm
 
 import numpy as np
@@ -38,8 +39,9 @@ class Geometry:
     """Extents of a layer's loops.
 
     Units:   elements. `filters`, `channels`: of one group. `pad`: top and left (negative where the map is cropped). `scale`: repetitions
-             of each ifmap element down and across (upsampling). `operands`: maps read element by element. `passes`: operations for each
+             of each ifmap element down and across (upsampling). `operands`: maps loaded element by element. `passes`: operations for each
              output of a layer without weights.
+    `written`: outputs of each filter that leave the chip, where a pooling layer takes them first (see `pooling`); 0: all.
     `images`: maps of a batch hold so many images one below the other, all of one height (see `batch`); no window crosses into another.
     """
 
@@ -59,11 +61,17 @@ class Geometry:
     passes: int = 1
     weights: bool = True
     images: int = 1
+    written: int = 0
 
     @property
     def taps(self) -> int:
         """R * S."""
         return self.kernel[0] * self.kernel[1]
+
+    @property
+    def written_share(self) -> Fraction:
+        """Of the outputs, how many are written."""
+        return Fraction(self.written, self.out_height * self.out_width) if self.written else Fraction(1)
 
     @property
     def weight_elements(self) -> int:

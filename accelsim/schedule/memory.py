@@ -10,6 +10,7 @@ contiguous, in a region that all layers share.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,12 @@ class MapRegion:
         """Bytes of the map's room."""
         return self.shape[0] * self.plane_bytes if self.encoded.offsets is None else self.encoded.extent
 
+    @cached_property
+    def flags(self) -> Bool | None:
+        """Which channels are stored, where whole ones lie in the raster; None for finer units, and for those that lie elsewhere."""
+        units = self.encoded.unit_bytes
+        return units[:, 0, 0] > 0 if self.encoded.offsets is None and units.shape[1:] == (1, 1) else None
+
     def piece(self, channels: Span, rows: Span, cols: Span, rules: Rules) -> Piece:
         """What reads a block of the map, or writes it in the raster: its live units, as far as they lie in the block."""
         if self.encoded.offsets is not None:
@@ -75,10 +82,10 @@ class MapRegion:
         count, width = rows[1] - rows[0], high - low
         start = self.address + rows[0] * self.row_bytes + low
         dense = (channels[1] - channels[0]) * count * width
-        if self.encoded.unit_bytes.shape[1:] == (1, 1):
-            live = channels[0] + np.flatnonzero(self.encoded.unit_bytes[channels[0] : channels[1], 0, 0])
-            jobs = plane_jobs(start, self.plane_bytes, live, count, width, self.row_bytes, rules)
-            return jobs, live.size * count * width, dense
+        if self.flags is not None:
+            live = self.flags[channels[0] : channels[1]]
+            jobs = plane_jobs(start, self.plane_bytes, channels[0], live, count, width, self.row_bytes, rules)
+            return jobs, int(np.count_nonzero(live)) * count * width, dense
         return self._parts(channels, rows, cols, rules, dense)
 
     def store(self, channels: Span, rows: Span, cols: Span, rules: Rules) -> Piece:
@@ -101,8 +108,9 @@ class MapRegion:
         return self.encoded.unit_channels, self.encoded.unit_height, self.encoded.unit_width
 
     def _dense(self, spans: tuple[Span, Span, Span]) -> int:
-        channels, rows, cols = (high - low for low, high in spans)
-        return channels * rows * (cols * self.bits // 8)
+        channels, rows = (high - low for low, high in spans[:2])
+        low, high = spans[2]
+        return channels * rows * (-(-high * self.bits // 8) - low * self.bits // 8)
 
     def _stored(self, sizes: Int, offsets: Int, rules: Rules) -> Int:
         """Whole units, near ones joined."""
@@ -133,11 +141,12 @@ class MapRegion:
         high = -(-np.minimum((parts + 1) * wide, cols[1]) * self.bits // 8)
         live = units[channels[0] : channels[1], bands[0] : bands[-1] + 1, parts[0] : parts[-1] + 1] > 0
         wanted = int((live.sum(axis=0) * np.multiply.outer(counts, high - low)).sum())
+        if self.bits % 8:  # a byte that two live neighbours share is wanted once
+            wanted -= int(((live[:, :, :-1] & live[:, :, 1:]).sum(axis=0) * np.multiply.outer(counts, high[:-1] - low[1:])).sum())
         count, width = rows[1] - rows[0], int(high[-1] - low[0])
         some, whole = live.any(axis=(1, 2)), live.all(axis=(1, 2))
         start = self.address + rows[0] * self.row_bytes + int(low[0])
-        full = channels[0] + np.flatnonzero(whole)
-        jobs = plane_jobs(start, self.plane_bytes, full, count, width, self.row_bytes, rules)
+        jobs = plane_jobs(start, self.plane_bytes, channels[0], np.asarray(whole), count, width, self.row_bytes, rules)
         broken = np.flatnonzero(some & ~whole)
         if broken.size:
             planes = self.address + (channels[0] + broken) * self.plane_bytes
@@ -169,6 +178,11 @@ class FilterRegion:
         inner = self.layer.filters if self.layout == "ckrs" else self.layer.channels
         return -(-inner * self.layer.taps * self.bits // 8)
 
+    @property
+    def sliced(self) -> bool:
+        """Whether the weights of an ifmap channel lie together."""
+        return self.layout == "ckrs" or self.layer.filters == self.layer.channels == 1
+
     def piece(self, groups: Span, filters: Span, channels: Span, live: Bool, rules: Rules) -> Piece:
         """What moves the filters of a tile, those of skipped ifmap channels left out.
 
@@ -176,13 +190,13 @@ class FilterRegion:
         Units:   `filters` and `channels` of one group
         """
         element = self.layer.taps * self.bits
-        if self.layout == "ckrs" or self.layer.filters == self.layer.channels == 1:
+        if self.sliced:
             offset = filters[0] * element // 8
             width = -(-filters[1] * element // 8) - offset
-            group, channel = np.nonzero(live)
-            slices = (groups[0] + group) * self.layer.channels + channels[0] + channel
-            jobs = plane_jobs(self.address + offset, self.pitch, slices, 1, width, width, rules)
-            return jobs, slices.size * width, live.size * width
+            # a tile of several groups has all their channels
+            first = groups[0] * self.layer.channels + channels[0]
+            jobs = plane_jobs(self.address + offset, self.pitch, first, live.ravel(), 1, width, width, rules)
+            return jobs, int(np.count_nonzero(live)) * width, live.size * width
         runs: list[Int] = []
         wanted, count = 0, filters[1] - filters[0]
         for number, mask in zip(range(*groups), live, strict=True):
@@ -222,7 +236,7 @@ def live_windows(encoded: EncodedMap, first: int, count: int, rows: tuple[Int, I
     shape = (count, rows[0].size, cols[0].size)
     if not encoded.saves.macs:
         return np.broadcast_to(np.True_, shape)
-    units = encoded.unit_bytes[first : first + count] > 0
+    units = encoded.worked[first : first + count]
     if units.shape[1:] == (1, 1):
         return np.broadcast_to(units, shape)
     if units.all():

@@ -1,22 +1,30 @@
 """What each tile of a layer moves: its pieces of the tensors as descriptors, with the bytes it wants.
 
 A table of pieces has one row a tile of the tensor: descriptors low and high (exclusive), bytes wanted, bytes that the dense scheme wants.
+Whole channels of maps in the raster, and filters whose weights of an ifmap channel lie together, are pieces of planes at one distance:
+those of all tiles are made at once. Others are made one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import accumulate, product
 
 import numpy as np
 
+from accelsim.kernels.schedule import map_requests, strided_jobs
+from accelsim.schedule.coded import CodedFilters
+from accelsim.schedule.geometry import Geometry
 from accelsim.schedule.memory import FilterRegion, MapRegion, Piece, Span
-from accelsim.schedule.plan import EVERYWHERE, Plan
+from accelsim.schedule.plan import EVERYWHERE, Plan, once
+from accelsim.schedule.pooling import completed
 from accelsim.schedule.runs import NO_JOBS, Bool, Int, Rules, lines
 from accelsim.schedule.work import Source, scaled
 
 LOW, HIGH, WANTED, DENSE = range(4)
+Windows = tuple[tuple[Int, Int], tuple[Int, Int]]
+"""Low and high of the windows of tile rows, and of tile columns."""
 
 
 class Pool:
@@ -39,6 +47,12 @@ class Pool:
         jobs = pieces[0][0] if len(pieces) == 1 else np.concatenate([NO_JOBS, *(jobs for jobs, _, _ in pieces)])
         return (*self.add(jobs), sum(wanted for _, wanted, _ in pieces), sum(dense for _, _, dense in pieces))
 
+    def strided(self, requests: Int, tiles: Int, count: int, live: Bool, rules: Rules) -> Int:
+        """Append the jobs of many pieces (see `kernels.schedule`). Returns the table of `count` pieces. Shape: int64 [count, 4]."""
+        table = np.empty((count, 4), dtype=np.int64)
+        self.add(strided_jobs(requests, tiles, live, rules.key, self.size, table))
+        return table
+
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
@@ -48,61 +62,99 @@ class Pieces:
     rules: Rules
     pool: Pool
 
-    def ifmap(self, sources: Sequence[Source], regions: dict[int, MapRegion]) -> Int:
+    def ifmap(self, sources: Sequence[Source], regions: Mapping[int, MapRegion]) -> Int:
         """What each ifmap tile loads, of all maps that the layer reads. Shape: int64 [ifmap tiles, 4]."""
         plan, layer = self.plan, self.plan.layer
-        groups, _, channels, rows, cols = plan.trips
-        windows = [
-            (_spans(scaled(plan.rows, shape[1], layer.height)), _spans(scaled(plan.cols, shape[2], layer.width))) for _, shape in sources
-        ]
+        windows = [(scaled(plan.rows, shape[1], layer.height), scaled(plan.cols, shape[2], layer.width)) for _, shape in sources]
+        nodes = {part.node for segments, _ in sources for part in segments}
+        flags = {node: found for node in nodes if (found := regions[node].flags) is not None}
+        if len(flags) < len(nodes):
+            return self._ifmap_units(sources, regions, windows)
+        first = dict(zip(flags, accumulate(map(len, flags.values()), initial=0), strict=False))
+        parts: list[tuple[int, ...]] = []
+        for number, (segments, _) in enumerate(sources):
+            for part in segments:
+                region = regions[part.node]
+                pitches = region.plane_bytes, region.row_bytes
+                parts.append((part.low, part.high, part.first, region.address, *pitches, first[part.node], number))
+        return self._planes(plan.ifmap_channels, parts, windows, region.bits, np.concatenate(list(flags.values())))
+
+    def _planes(self, spans: Int, parts: Sequence[tuple[int, ...]], windows: Sequence[Windows], bits: int, live: Bool) -> Int:
+        rows, cols = (np.array([window[axis] for window in windows], dtype=np.int64) for axis in range(2))
+        cols[:, 0] = cols[:, 0] * bits // 8
+        cols[:, 1] = -(-cols[:, 1] * bits // 8)
+        requests, tiles = map_requests(spans, np.array(parts, dtype=np.int64), rows, cols)
+        return self.pool.strided(requests, tiles, len(spans) * rows.shape[2] * cols.shape[2], live, self.rules)
+
+    def _ifmap_units(self, sources: Sequence[Source], regions: Mapping[int, MapRegion], windows: Sequence[Windows]) -> Int:
+        spans = [(_spans(rows), _spans(cols)) for rows, cols in windows]
         table = []
-        for group, channel in product(range(groups), range(channels)):
-            low, high = plan.channels(group, channel, 2)
+        for low, high in self.plan.ifmap_channels.tolist():
             parts = [
                 (regions[part.node], (part.first + max(low - part.low, 0), part.first + min(high, part.high) - part.low), window)
-                for (segments, _), window in zip(sources, windows, strict=True)
+                for (segments, _), window in zip(sources, spans, strict=True)
                 for part in segments
                 if max(low, part.low) < min(high, part.high)
             ]
-            for y, x in product(range(rows), range(cols)):
+            for y, x in product(*map(range, self.plan.trips[3:])):
                 table.append(self.pool.keep([region.piece(span, down[y], across[x], self.rules) for region, span, (down, across) in parts]))
         return np.array(table, dtype=np.int64)
 
-    def filters(self, region: FilterRegion, live: Bool) -> Int:
+    def filters(self, region: FilterRegion | CodedFilters, live: Bool) -> Int:
         """What each filling of the filter slots loads: filters of the channels that any tile of it needs.
 
         Shapes:  live bool [C, rows, columns], by position of the tile -> int64 [fillings, 4]
         """
         plan = self.plan
-        flat = live.reshape(len(live), -1)
-        anywhere = np.asarray(flat.any(axis=1))
-        alike = bool((flat == anywhere[:, None]).all())
-        _, filters, channels = plan.trips[:3]
-        known: dict[tuple[int, int], tuple[int, int, int, int]] = {}
+        if (live == live[:, :1, :1]).all():
+            needed, column = live[None, :, 0, 0], np.zeros_like(plan.position)
+            found, which = plan.filter_once
+        else:
+            # the last row is what any position needs
+            needed = np.concatenate([live.reshape(len(live), -1).T, np.asarray(live.any(axis=(1, 2)))[None]])
+            column = np.where(plan.position == EVERYWHERE, len(needed) - 1, plan.position)
+            found, which = once(plan.filter.key * len(needed) + column)
+        column = column[found]
+        outer, channel = np.divmod(plan.filter.key[found], plan.trips[2])
+        group, k = np.divmod(outer, plan.trips[1])
+        low, high = plan.ifmap_channels[group * plan.trips[2] + channel].T
+        if isinstance(region, CodedFilters):
+            return self._filter_codes(region, needed, plan.filter.key[found], np.stack([column, low, high]).T)[which]
+        if not region.sliced:
+            return self._filter_rows(region, needed, np.stack([group, k, channel, column, low, high]).T)[which]
+        element = region.layer.taps * region.bits
+        offset = (plan.low[1] * element // 8)[k]
+        width = -(-plan.high[1] * element // 8)[k] - offset
+        planes = np.full_like(k, region.pitch), low, high - low, column * len(live) + low
+        requests = np.stack([region.address + offset, *planes, np.ones_like(k), width, width], axis=1)
+        return self.pool.strided(requests, np.arange(k.size), k.size, needed.ravel(), self.rules)[which]
+
+    def _filter_codes(self, region: CodedFilters, needed: Bool, keys: Int, tiles: Int) -> Int:
+        pieces = [
+            region.piece(number, needed[column, low:high], low, self.rules)
+            for number, (column, low, high) in zip(keys.tolist(), tiles.tolist(), strict=True)
+        ]
+        return np.array([self.pool.keep([piece]) for piece in pieces], dtype=np.int64)
+
+    def _filter_rows(self, region: FilterRegion, needed: Bool, tiles: Int) -> Int:
         table = []
-        for key, position in zip(plan.filter.key.tolist(), plan.position.tolist(), strict=True):
-            name = (key, EVERYWHERE if alike else position)
-            row = known.get(name)
-            if row is None:
-                (group, k), channel = divmod(key // channels, filters), key % channels
-                low, high = plan.channels(group, channel, 2)
-                mask = anywhere[low:high] if name[1] == EVERYWHERE else flat[low:high, position]
-                groups = plan.span(0, group)
-                piece = region.piece(groups, plan.span(1, k), plan.span(2, channel), mask.reshape(groups[1] - groups[0], -1), self.rules)
-                row = known[name] = self.pool.keep([piece])
-            table.append(row)
+        for group, k, channel, column, low, high in tiles.tolist():
+            groups = self.plan.span(0, group)
+            mask = needed[column, low:high].reshape(groups[1] - groups[0], -1)
+            table.append(self.pool.keep([region.piece(groups, self.plan.span(1, k), self.plan.span(2, channel), mask, self.rules)]))
         return np.array(table, dtype=np.int64)
 
-    def ofmap(self, region: MapRegion) -> Int:
-        """What each finished ofmap tile stores. Shape: int64 [ofmap tiles, 4]."""
+    def ofmap(self, region: MapRegion, pool: Geometry | None = None) -> Int:
+        """What each finished ofmap tile stores, of the pooled map where there is a pooling layer. Shape: int64 [ofmap tiles, 4]."""
         plan = self.plan
-        groups, _, _, rows, cols = plan.trips
-        table = []
-        for group, k in product(range(groups), range(plan.ofmap_filters[0].size)):
-            channels = plan.ofmap_channels(group, k)
-            for y, x in product(range(rows), range(cols)):
-                table.append(self.pool.keep([region.store(channels, plan.span(3, y), plan.span(4, x), self.rules)]))
-        return np.array(table, dtype=np.int64)
+        rows, cols = ((plan.low[axis], plan.high[axis]) for axis in (3, 4))
+        windows = (rows, cols) if pool is None else (completed(pool, 0, *rows), completed(pool, 1, *cols))
+        if region.flags is not None:
+            part = 0, region.shape[0], 0, region.address, region.plane_bytes, region.row_bytes, 0, 0
+            return self._planes(plan.ofmap_channels, [part], [windows], region.bits, region.flags)
+        blocks = product(_spans((plan.ofmap_channels[:, 0], plan.ofmap_channels[:, 1])), _spans(windows[0]), _spans(windows[1]))
+        pieces = [region.store(*block, self.rules) if all(low < high for low, high in block) else (NO_JOBS, 0, 0) for block in blocks]
+        return np.array([self.pool.keep([piece]) for piece in pieces], dtype=np.int64)
 
     def sums(self, address: int) -> Int:
         """What each unfinished ofmap tile stores and reads back: partial sums, one tile after the other. Shape: int64 [ofmap tiles, 4]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -27,6 +27,11 @@ class Fillings:
     last: Int
     key: Int
     size: Int
+
+    @cached_property
+    def numbers(self) -> Int:
+        """0, 1, ... of the fillings."""
+        return np.arange(self.first.size, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,19 +70,42 @@ class Plan:
         """Elements of each of one loop's tiles."""
         return self.high[axis] - self.low[axis]
 
-    def channels(self, group: int, inner: int, axis: int) -> tuple[int, int]:
-        """Map channels of a tile: ifmap channels (axis 2) or ofmap channels (axis 1) over all groups."""
-        size = (0, self.layer.filters, self.layer.channels)[axis]
-        return self._in_map(group, size, *self.span(axis, inner))
+    def kinds(self, axis: int) -> tuple[Int, Int]:
+        """The different lengths of one loop's tiles, and which of them each tile has."""
+        return self._kinds[axis]
 
-    def ofmap_channels(self, group: int, inner: int) -> tuple[int, int]:
-        """Map channels of an ofmap tile over all groups."""
-        low, high = self.ofmap_filters
-        return self._in_map(group, self.layer.filters, int(low[inner]), int(high[inner]))
+    @cached_property
+    def _kinds(self) -> list[tuple[Int, Int]]:
+        return [np.unique(self.length(axis), return_inverse=True) for axis in range(5)]
 
-    def _in_map(self, group: int, size: int, low: int, high: int) -> tuple[int, int]:
-        first, end = self.span(0, group)
-        return (first * size + low, first * size + high) if end - first == 1 else (first * size, end * size)
+    @cached_property
+    def ifmap_channels(self) -> Int:
+        """Map channels of the tiles of each group and channel trip, low and high. Shape: int64 [groups * channel trips, 2]."""
+        return self._in_map(self.layer.channels, self.low[2], self.high[2])
+
+    @cached_property
+    def ofmap_channels(self) -> Int:
+        """Map channels of the ofmap tiles of each group. Shape: int64 [groups * ofmap tiles, 2]."""
+        return self._in_map(self.layer.filters, *self.ofmap_filters)
+
+    def _in_map(self, size: int, low: Int, high: Int) -> Int:
+        if self.tiling.groups > 1:
+            return np.stack([self.low[0], self.high[0]], axis=1) * size
+        first = self.low[0] * size
+        return np.stack([np.add.outer(first, low).ravel(), np.add.outer(first, high).ravel()], axis=1)
+
+    @cached_property
+    def filter_once(self) -> tuple[Int, Int]:
+        """`once` of the filter fillings, where position makes no difference."""
+        return once(self.filter.key)
+
+    @cached_property
+    def tile_macs(self) -> Int:
+        """Dense multiply-accumulates of each tile. Shape: int64 [tiles]."""
+        product = self.length(0)[self.at[0]]
+        for axis in range(1, 5):
+            product = product * self.length(axis)[self.at[axis]]
+        return np.asarray(product * (self.layer.taps if self.layer.weights else 0))
 
     def spill_pitch(self, access: int) -> int:
         """Distance of the places of two spilled ofmap tiles, each at an access. Units: bytes."""
@@ -102,9 +130,9 @@ def plan(layer: Geometry, tiling: Tiling, data: Data) -> Plan:
     groups, filters, channels, row, col = at
     length = [end - start for start, end in zip(low, high, strict=True)]
     height, width = (rows[1] - rows[0])[row], (cols[1] - cols[0])[col]
-    inputs = length[0][groups] * length[2][channels] * height * width * (layer.operands * data.ifmap_bits)
-    weights = length[0][groups] * length[1][filters] * length[2][channels] * (layer.taps * data.filter_bits)
-    ofmap_bits = data.psum_bits if counts[2] > 1 else data.ifmap_bits
+    inputs = length[0][groups] * length[2][channels] * height * width * (layer.operands * data.ifmap_room)
+    weights = length[0][groups] * length[1][filters] * length[2][channels] * (layer.taps * data.filter_room)
+    ofmap_bits = data.psum_bits if counts[2] > 1 else data.ifmap_room
     block, blocks = filters // tiling.pieces, ofmap_filters[0].size
     outputs = length[0][groups] * (ofmap_filters[1] - ofmap_filters[0])[block] * length[3][row] * length[4][col] * ofmap_bits
     position = row * counts[4] + col
@@ -134,3 +162,12 @@ def plan(layer: Geometry, tiling: Tiling, data: Data) -> Plan:
 def _fillings(keys: Int, bits: Int) -> Fillings:
     of_tile, first, last = fillings(keys)
     return Fillings(of_tile, first, last, keys[first], -(-bits[first] // 8))
+
+
+def once(names: Int) -> tuple[Int, Int]:
+    """Of several things with names: where each name stands first, in this order, and which of those each thing is."""
+    _, first, which = np.unique(names, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(order.size)
+    return first[order], place[which]

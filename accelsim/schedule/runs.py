@@ -12,11 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.schedule import strided_jobs
+
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
 ADDRESS, ROW_BYTES, ROWS, ROW_PITCH, PLANES, PLANE_PITCH = range(6)
 NO_JOBS: Int = np.zeros((0, 6), dtype=np.int64)
+_ONE_TILE: Int = np.zeros(1, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,11 @@ class Rules:
     min_skip: int
     access: int
     dims: int
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """As kernels take it."""
+        return self.min_skip, self.access, self.dims
 
     def near(self, end: Int, start: Int) -> Bool:
         """Whether a run that ends at `end` (exclusive) and one that starts at `start` are moved as one."""
@@ -59,45 +67,14 @@ def join(starts: Int, ends: Int, rules: Rules) -> Int:
     return lines(first, ends[np.append(apart, starts.size - 1)] - first)
 
 
-def plane_jobs(start: int, pitch: int, planes: Int, rows: int, row_bytes: int, row_pitch: int, rules: Rules) -> Int:
-    """Jobs for the same piece of several planes; neighbours, the common case, are one job that needs no arithmetic on arrays.
+def plane_jobs(start: int, pitch: int, first: int, live: Bool, rows: int, row_bytes: int, row_pitch: int, rules: Rules) -> Int:
+    """Jobs for the same piece of the live ones of several planes.
 
-    Shapes:  `planes` int64 [n], numbers of planes, ascending
+    Shapes:  `live` bool [n], planes from `first` on
     Units:   bytes; `start`: address of the piece in plane 0, of `rows` rows
     """
-    if not planes.size:
-        return NO_JOBS
-    first, count = int(planes[0]), planes.size
-    if int(planes[-1]) - first + 1 != count:
-        return scattered_jobs(start, pitch, planes, rows, row_bytes, row_pitch, rules)
-    if rows > 1 and rules.closed(start, row_bytes, row_pitch):
-        row_bytes, rows = (rows - 1) * row_pitch + row_bytes, 1
-    address = start + first * pitch
-    if rows > 1:
-        job = (address, row_bytes, rows, row_pitch, count, pitch)
-    elif rules.closed(start, row_bytes, pitch):
-        job = (address, (count - 1) * pitch + row_bytes, 1, 0, 1, 0)
-    else:
-        job = (address, row_bytes, count, pitch, 1, 0)
-    return split(np.array([job], dtype=np.int64), rules.dims)
-
-
-def scattered_jobs(start: int, pitch: int, planes: Int, rows: int, row_bytes: int, row_pitch: int, rules: Rules) -> Int:
-    """What `plane_jobs` gives, for any planes, at least one: a job, or several joined, for each range of neighbours."""
-    if rows > 1 and rules.closed(start, row_bytes, row_pitch):
-        row_bytes, rows = (rows - 1) * row_pitch + row_bytes, 1
-    if rows == 1 and rules.closed(start, row_bytes, pitch):
-        starts = start + planes * pitch
-        return join(starts, starts + row_bytes, rules)
-    breaks = np.flatnonzero(np.diff(planes) != 1) + 1
-    first = np.concatenate(([0], breaks))
-    counts = np.diff(np.append(first, planes.size))
-    jobs = lines(start + planes[first] * pitch, np.full(first.size, row_bytes, dtype=np.int64))
-    if rows == 1:
-        jobs[:, ROWS], jobs[:, ROW_PITCH] = counts, pitch
-    else:
-        jobs[:, ROWS], jobs[:, ROW_PITCH], jobs[:, PLANES], jobs[:, PLANE_PITCH] = rows, row_pitch, counts, pitch
-    return split(jobs, rules.dims)
+    request = np.array([[start, pitch, first, live.size, 0, rows, row_bytes, row_pitch]], dtype=np.int64)
+    return strided_jobs(request, _ONE_TILE, live, rules.key, 0, np.empty((1, 4), dtype=np.int64))
 
 
 def row_jobs(start: int, pitch: int, rows: int, low: Int, high: Int, rules: Rules) -> Int:

@@ -72,6 +72,20 @@ class Transfers:
 
 
 @dataclass(frozen=True, eq=False)
+class Codecs:
+    """What the decoder or encoder between buffer and DMA engine has to do, one row a transfer, in the order of `Transfers`.
+
+    `cycles`: for which it is busy with the transfer, 0 where there is none, or it keeps up. `latency`: cycles from the first byte that it
+    takes to the first that it gives. Every DMA channel has one of its own, which works on one transfer after another.
+    A read has ended when the last byte was decoded: decoding begins with the data of its first request. A write is encoded from when it
+    may start; its first request waits for the latency, its end for the last encoded byte. An empty transfer passes none.
+    """
+
+    cycles: Int
+    latency: Int
+
+
+@dataclass(frozen=True, eq=False)
 class Blocks:
     """What buffer slots hold, one row a filling, ordered by class and within a class by first tile.
 
@@ -125,6 +139,21 @@ class Layers:
     macs: Int
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A map that stays in the buffer as a whole, from the first tile of the layer that makes it to the last one of the next layer.
+
+    `layer`, `reader`: indices into `Layers`. Units: bytes; `room`: of the buffer; `read`: that the reader takes from there, once, rather
+    than from DRAM; `unwritten`: that nobody else reads, so that they never go to DRAM.
+    """
+
+    layer: int
+    reader: int
+    room: int
+    read: int
+    unwritten: int
+
+
 @dataclass(frozen=True, eq=False)
 class Schedule:
     """A replay of one trace on one machine under one scheme, as integers.
@@ -132,6 +161,8 @@ class Schedule:
     `slots`: slots per class (ifmap, filter, ofmap). `names`: layer names, `kinds`: their kinds, in the order of `layers`.
     `fused`: node name -> why it costs nothing of its own (for example 'concat: its producers write into it').
     `notes`: assumptions that every report must repeat. `tilings`: tile sizes and loop order of each layer, for people.
+    `kept`: maps that stay in the buffer; the blocks of tiles lie beside them, and nothing loads or stores what they hold.
+    `codecs`: what each transfer has to do with a decoder or encoder; None where all of them keep up with the link.
     Several transfers may share the descriptors of one piece.
     """
 
@@ -147,3 +178,5 @@ class Schedule:
     fused: dict[str, str]
     notes: tuple[str, ...] = ()
     tilings: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()
+    codecs: Codecs | None = None

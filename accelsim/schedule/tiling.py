@@ -9,7 +9,7 @@ What the user fixes (`accelerator.tiling`) is kept, the rest is searched around 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import product
 from typing import Any
@@ -23,13 +23,11 @@ from accelsim.errors import ConfigError
 from accelsim.hardware import Accelerator, Data, PeArray, SplitBuffer, UnifiedBuffer
 from accelsim.schedule.geometry import Geometry, Int
 from accelsim.schedule.loops import FILTERS, ROWS, Tiling, cut, extents, repeats, trips
-from accelsim.tilings import ORDERS, FixedTiling, by_tensor
+from accelsim.tilings import FREE, ORDERS, FixedTiling, by_tensor
 from accelsim.units import format_bytes
 
 TILE_COST = 1024
 """Bytes of traffic that a tile's fixed costs (DMA set-up, latency) are taken to be worth: about 64 cycles of 16 bytes."""
-FREE = FixedTiling()
-"""Nothing is fixed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +53,35 @@ class Machine:
         return int(np.where(pitch - (high - low) < max(self.min_skip, self.access), np.maximum(accesses, pitch), accesses).sum())
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What of a layer's maps lies in the buffer as a whole, while its tiles come and go.
+
+    Units:   `room`: bytes that tiles cannot have; `operands`: ifmaps that lie there, all of them; `planes`: channels of the other ifmaps
+             that lie there. `stored`: whether the ofmap goes to DRAM
+    """
+
+    room: int = 0
+    operands: int = 0
+    planes: int = 0
+    stored: bool = True
+
+    def loads(self, layer: Geometry) -> Geometry:
+        """The layer with those ifmaps only of which something is loaded."""
+        return replace(layer, operands=layer.operands - self.operands) if self.operands else layer
+
+
+NOTHING_HELD = Held()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A tiling, and the dense bytes that it moves."""
+
+    tiling: Tiling
+    moved: int
+
+
 @dataclass(frozen=True, eq=False)
 class _Candidates:
     """Tile sizes, one candidate each.
@@ -68,6 +95,12 @@ class _Candidates:
     tile_bytes: Int
     moved: Int
     at_once: Int
+
+    def beside(self, held: Held, planes: int) -> _Candidates:
+        """What is left to move where some of a layer's maps stay in the buffer. Units: `planes`: of all ifmaps of which some are loaded."""
+        ifmap, weights, ofmap = self.moved
+        ifmap = ifmap // max(planes, 1) * (planes - held.planes)
+        return replace(self, moved=np.stack([ifmap, weights, ofmap if held.stored else np.zeros_like(ofmap)]))
 
     def take(self, chosen: NDArray[Any]) -> _Candidates:
         """Those candidates only."""
@@ -85,11 +118,15 @@ def search(layer: Geometry, accelerator: Accelerator, name: str, fixed: FixedTil
     Units:   `name`: the layer, as error messages call it; `fixed`: what `fixed.fixed_tiling` says of it
     Raises:  `ConfigError` where the buffer cannot hold the smallest tile
     """
-    machine = Machine.of(accelerator)
-    found = _search(layer, machine, fixed)
+    found = find(layer, accelerator, fixed)
     if found is None:
-        raise ConfigError(*_too_small(layer, machine, name, accelerator.place, fixed))
-    return found
+        raise ConfigError(*_too_small(layer, Machine.of(accelerator), name, accelerator.place, fixed))
+    return found.tiling
+
+
+def find(layer: Geometry, accelerator: Accelerator, fixed: FixedTiling = FREE, held: Held = NOTHING_HELD) -> Found | None:
+    """As `search`, beside maps that are held in the buffer; None where the smallest tile does not fit."""
+    return _search(layer, Machine.of(accelerator), fixed, held)
 
 
 def dense_bits(layer: Geometry, data: Data, tiling: Tiling) -> tuple[int, int, int]:
@@ -102,7 +139,7 @@ def dense_bits(layer: Geometry, data: Data, tiling: Tiling) -> tuple[int, int, i
     return (
         of_ifmap * swept * layer.operands * layer.groups * layer.channels * data.ifmap_bits,
         _filter_loads(layer, tiling, of_filter, rows * cols) * data.filter_bits,
-        outputs * (data.ifmap_bits + (of_ofmap - 1) * 2 * data.psum_bits),
+        int(outputs * layer.written_share) * data.ifmap_bits + outputs * (of_ofmap - 1) * 2 * data.psum_bits,
     )
 
 
@@ -117,9 +154,12 @@ def _filter_loads(layer: Geometry, tiling: Tiling, once: int, positions: int) ->
 
 
 @lru_cache(maxsize=4096)
-def _search(layer: Geometry, machine: Machine, fixed: FixedTiling) -> Tiling | None:
+def _search(layer: Geometry, machine: Machine, fixed: FixedTiling, held: Held) -> Found | None:
+    layer = held.loads(layer)
     every = _candidates(layer, machine, fixed)
-    fits = _fits(every.tile_bytes, machine.buffer)
+    if held != NOTHING_HELD:
+        every = every.beside(held, layer.operands * layer.groups * layer.channels)
+    fits = _fits(every.tile_bytes, machine.buffer, held.room)
     return _best(layer, machine, every.take(fits), fixed) if fits.any() else None
 
 
@@ -169,7 +209,7 @@ def _candidates(layer: Geometry, machine: Machine, fixed: FixedTiling = FREE) ->
     across = [(groups, *whole) for groups in many if whole[0] in of_filters and whole[1] in of_channels]
     inner = np.array(within + across, dtype=np.int64).T
     outer = np.array(list(product(heights, widths)), dtype=np.int64).T
-    maps = np.array([_map_bytes(layer, machine, height, width) for height, width in outer.T.tolist()], dtype=np.int64).T
+    maps = _map_bytes(layer, machine, tuple(heights), tuple(widths))
     at_once = np.minimum(inner[1], fixed.filters_at_once or layer.filters)
     cuts = (at_once if machine.filter_layout == "ckrs" else inner[2]).tolist()
     by_size = {size: _filter_bytes(layer, machine, size) for size in set(cuts)}
@@ -194,22 +234,30 @@ def _one(size: int | None) -> tuple[int, ...]:
     return () if size is None else (size,)
 
 
-def _map_bytes(layer: Geometry, machine: Machine, height: int, width: int) -> tuple[int, int, int]:
-    """Elements of one map that the largest window has; bytes that loading all ifmap tiles and storing all ofmap tiles once moves."""
-    rows, cols = _Lines.of(layer, 0, height), _Lines.of(layer, 1, width)
+def _map_bytes(layer: Geometry, machine: Machine, heights: tuple[int, ...], widths: tuple[int, ...]) -> Int:
+    """Elements of one map that the largest window has; bytes that loading all ifmap tiles and storing all ofmap tiles once moves.
+
+    Shapes:  int64 [3, heights * widths], heights outermost
+    """
     bits = machine.data.ifmap_bits
+    rows, cols = ([_Lines.of(layer, axis, size) for size in sizes] for axis, sizes in enumerate((heights, widths)))
 
-    def moved(low: tuple[Int, Int], high: tuple[Int, Int], lines: int, size: tuple[int, int]) -> int:
+    def moved(down: list[tuple[Int, Int]], across: list[tuple[Int, Int]], lines: list[int], size: tuple[int, int]) -> Int:
+        """Pieces of lines where tiles are narrower than the map; else pieces of planes; else whole planes."""
         pitch = -(-size[1] * bits // 8)
-        if int(high[1][0] - low[1][0]) < size[1]:
-            return lines * machine.moved(low[1] * bits // 8, -(-high[1] * bits // 8), pitch)
-        if int(high[0][0] - low[0][0]) < size[0]:
-            return machine.moved(low[0] * pitch, high[0] * pitch, size[0] * pitch)
-        return size[0] * pitch
+        narrow = [machine.moved(low * bits // 8, -(-high * bits // 8), pitch) if high[0] - low[0] < size[1] else 0 for low, high in across]
+        plane = size[0] * pitch
+        short = [machine.moved(low * pitch, high * pitch, plane) if high[0] - low[0] < size[0] else plane for low, high in down]
+        return np.asarray(np.where(np.array(narrow) > 0, np.multiply.outer(lines, narrow), np.array(short)[:, None]).ravel())
 
-    ifmap = moved((rows.low, cols.low), (rows.high, cols.high), rows.count, (layer.height, layer.width))
-    ofmap = moved((rows.out_low, cols.out_low), (rows.out_high, cols.out_high), layer.out_height, (layer.out_height, layer.out_width))
-    return rows.most * cols.most, layer.operands * layer.groups * layer.channels * ifmap, layer.groups * layer.filters * ofmap
+    inside = [(one.low, one.high) for one in rows], [(one.low, one.high) for one in cols]
+    outside = [(one.out_low, one.out_high) for one in rows], [(one.out_low, one.out_high) for one in cols]
+    ifmap = moved(*inside, [one.count for one in rows], (layer.height, layer.width))
+    ofmap = moved(*outside, [layer.out_height] * len(rows), (layer.out_height, layer.out_width))
+    if layer.written:
+        ofmap = ofmap * layer.written // (layer.out_height * layer.out_width)
+    window = np.multiply.outer([one.most for one in rows], [one.most for one in cols]).ravel()
+    return np.stack([window, layer.operands * layer.groups * layer.channels * ifmap, layer.groups * layer.filters * ofmap])
 
 
 def _filter_bytes(layer: Geometry, machine: Machine, size: int) -> int:
@@ -228,22 +276,22 @@ def _filter_bytes(layer: Geometry, machine: Machine, size: int) -> int:
 def _tile_bytes(layer: Geometry, data: Data, tile: Int, window: Int, at_once: Int) -> Int:
     """Bytes of the ifmap, filter and ofmap tile in the buffer. Shapes: int64 [3, n]. Units: `window`: elements of one map."""
     groups, filters, channels, height, width = tile
-    ifmap = layer.operands * groups * channels * window * data.ifmap_bits
-    weights = groups * at_once * channels * (layer.taps * data.filter_bits if layer.weights else 0)
-    ofmap = groups * filters * height * width * np.where(channels < layer.channels, data.psum_bits, data.ifmap_bits)
+    ifmap = layer.operands * groups * channels * window * data.ifmap_room
+    weights = groups * at_once * channels * (layer.taps * data.filter_room if layer.weights else 0)
+    ofmap = groups * filters * height * width * np.where(channels < layer.channels, data.psum_bits, data.ifmap_room)
     return -(-np.stack([ifmap, weights, ofmap]) // 8)
 
 
-def _fits(tile_bytes: Int, buffer: UnifiedBuffer | SplitBuffer) -> NDArray[np.bool_]:
+def _fits(tile_bytes: Int, buffer: UnifiedBuffer | SplitBuffer, taken: int = 0) -> NDArray[np.bool_]:
     needed = tile_bytes * np.array(by_tensor(buffer.slots), dtype=np.int64)[:, None]
     if isinstance(buffer, UnifiedBuffer):
-        return np.asarray(needed.sum(axis=0) <= buffer.size)
+        return np.asarray(needed.sum(axis=0) <= buffer.size - taken)
     return np.asarray((needed <= np.array([[buffer.ifmap], [buffer.filter], [buffer.ofmap]], dtype=np.int64)).all(axis=0))
 
 
-def _traffic(layer: Geometry, data: Data, candidates: _Candidates, order: str) -> Int:
+def _traffic(layer: Geometry, data: Data, candidates: _Candidates, order: str, trips_of: Int) -> Int:
     """Dense DRAM bytes that each candidate moves under one loop order; spilled sums lie tile by tile, so they move what they want."""
-    _, filters, channels, rows, cols = _trips(layer, candidates.tile)
+    _, filters, channels, rows, cols = trips_of
     of_ifmap, of_filter, of_ofmap = repeats(order, filters, channels, rows * cols)
     of_filter = np.where(candidates.pieces > 1, rows * cols, of_filter)
     sums = layer.groups * layer.filters * layer.out_height * layer.out_width * data.psum_bits // 8
@@ -259,11 +307,13 @@ def _trips(layer: Geometry, tile: Int) -> Int:
     return np.asarray(found)
 
 
-def _best(layer: Geometry, machine: Machine, candidates: _Candidates, fixed: FixedTiling) -> Tiling:
+def _best(layer: Geometry, machine: Machine, candidates: _Candidates, fixed: FixedTiling) -> Found:
     orders = ORDERS if layer.weights else ORDERS[:1]
     orders = orders if fixed.order is None else (fixed.order,)
-    traffic = np.stack([_traffic(layer, machine.data, candidates, order) for order in orders])
-    order, chosen = np.nonzero(traffic == traffic.min())
+    trips_of = _trips(layer, candidates.tile)
+    traffic = np.stack([_traffic(layer, machine.data, candidates, order, trips_of) for order in orders])
+    least = int(traffic.min())
+    order, chosen = np.nonzero(traffic == least)
     candidates = candidates.take(chosen)
     cycles = _cycles(layer, machine.array, candidates)
     fewest = cycles == cycles.min()
@@ -274,7 +324,7 @@ def _best(layer: Geometry, machine: Machine, candidates: _Candidates, fixed: Fix
     winner = np.lexsort((*-candidates.tile[::-1], order, exposed))[0]
     groups, filters, channels, height, width = candidates.tile[:, winner].tolist()
     at_once = int(candidates.at_once[winner]) if candidates.pieces[winner] > 1 else 0
-    return Tiling(groups, filters, channels, height, width, orders[int(order[winner])], at_once)
+    return Found(Tiling(groups, filters, channels, height, width, orders[int(order[winner])], at_once), least)
 
 
 def _cycles(layer: Geometry, array: PeArray, candidates: _Candidates) -> Int:
@@ -294,7 +344,10 @@ def _cycles(layer: Geometry, array: PeArray, candidates: _Candidates) -> Int:
     last_tiles[ROWS] = np.where(some, layer.images, 1)
     last[ROWS] = np.where(some, (one - 1) % tile[ROWS] + 1, last[ROWS])
     total = np.zeros(tile.shape[1], dtype=np.int64)
-    for ragged in product((False, True), repeat=len(tile)):
+    # where all tiles of a loop are alike, none is the last one
+    uneven = (last != tile).any(axis=1)
+    last_tiles[~uneven] = 0
+    for ragged in product(*((False, True) if some else (False,) for some in uneven)):
         sizes = [last[axis] if end else tile[axis] for axis, end in enumerate(ragged)]
         many = [last_tiles[axis] if end else many_tiles[axis] - last_tiles[axis] for axis, end in enumerate(ragged)]
         total += np.prod(many, axis=0) * flow.dense_cycles(sizes[0], sizes[1], sizes[2], layer.taps, sizes[3], sizes[4], array)

@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim import dataflows
-from accelsim.dataflows.base import TileWork
+from accelsim.dataflows.base import Dataflow, TileWork
 from accelsim.hardware import PeArray
 from accelsim.schedule.geometry import Int
 from accelsim.schedule.memory import MapRegion, Segment, live_windows
 from accelsim.schedule.plan import Plan
+from accelsim.schemes.base import EncodedMap
 
 Bool = NDArray[np.bool_]
 Source = tuple[tuple[Segment, ...], tuple[int, int, int]]
 """One map that a layer reads: its segments and its shape."""
+_ANYWHERE = ((np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64)),) * 2
+"""One window, which stands for all where they are alike."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,11 @@ class Parts:
     low: Int
     high: Int
     tile: Int
+
+    @classmethod
+    def whole(cls, low: Int, high: Int) -> Parts:
+        """Each tile is one part."""
+        return cls(low, high, np.arange(low.size + 1))
 
     @classmethod
     def cut(cls, low: Int, high: Int, size: int) -> Parts:
@@ -54,38 +62,68 @@ class Work:
     live: Bool
 
 
-def measure(plan: Plan, sources: Sequence[Source], regions: dict[int, MapRegion], array: PeArray, computed: Bool | None = None) -> Work:
+def measure(
+    plan: Plan,
+    sources: Sequence[Source],
+    regions: dict[int, MapRegion],
+    array: PeArray,
+    computed: Bool | None = None,
+    alive: Bool | None = None,
+) -> Work:
     """Count live channels and turn them into cycles and multiply-accumulates.
 
     Shapes:  `computed` bool [Ho, Wo]: positions of the ofmap that are computed, None for all. The array gathers them, so that the cycles of
              a tile shrink by the share of the others, rounded up; pooling and the like compute all positions.
+             `alive` bool [G, K]: filters that are computed, None for all
     """
-    tiling, layer = plan.tiling, plan.layer
-    flow = dataflows.load(array.dataflow, layer.kernel)
-    part_height, part_width = flow.part(array, tiling.height, tiling.width)
-    down = Parts.cut(plan.low[3], plan.high[3], part_height)
-    across = Parts.cut(plan.low[4], plan.high[4], part_width)
-    windows = layer.window(0, down.low, down.high), layer.window(1, across.low, across.high)
-    live = live_channels(layer.groups * layer.channels, sources, regions, windows, (layer.height, layer.width))
-    counts = _per_group(plan, live)
+    layer = plan.layer
     computed = computed if layer.weights else None
+    flow: Dataflow = dataflows.load(array.dataflow, layer.kernel)
+    part = flow.part(array, plan.tiling.height, plan.tiling.width)
+    encodings = [regions[segment.node].encoded for segments, _ in sources for segment in segments]
+    alike = computed is None and all(_same_everywhere(encoded) for encoded in encodings)
+    edges = [(plan.low[axis], plan.high[axis]) for axis in (3, 4)]
+    if alike:
+        down, across = (Parts.whole(low, high) for low, high in edges)
+        windows = _ANYWHERE
+    else:
+        down, across = (Parts.cut(low, high, size) for (low, high), size in zip(edges, part, strict=True))
+        windows = layer.window(0, down.low, down.high), layer.window(1, across.low, across.high)
+    live = live_channels(layer.groups * layer.channels, sources, regions, windows, (layer.height, layer.width))
+    if alive is not None and layer.filters == 1:
+        live = live & np.repeat(alive[:, 0], layer.channels)[:, None, None]
+    kept = None if alive is None else np.add.reduceat(alive, plan.low[1], axis=1, dtype=np.int64)
+    counts = _per_group(plan, live)
     outputs = counts * _positions(down, across, computed)
-    outputs = np.add.reduceat(np.add.reduceat(outputs, down.tile[:-1], axis=1), across.tile[:-1], axis=2)
-    if tiling.groups > 1:
-        outputs = np.add.reduceat(outputs, plan.low[0], axis=0)
-    needed = np.logical_or.reduceat(np.logical_or.reduceat(live, down.tile[:-1], axis=1), across.tile[:-1], axis=2)
-    needed |= _keeps_weights(layer.groups * layer.channels, sources, regions)[:, None, None]
+    needed = live
+    if not alike:
+        outputs = np.add.reduceat(np.add.reduceat(outputs, down.tile[:-1], axis=1), across.tile[:-1], axis=2)
+        needed = np.logical_or.reduceat(np.logical_or.reduceat(live, down.tile[:-1], axis=1), across.tile[:-1], axis=2)
+    if plan.tiling.groups > 1:
+        outputs = np.add.reduceat(outputs if kept is None else outputs * kept[:, :, None], plan.low[0], axis=0)
+    if not all(encoded.saves.weights for encoded in encodings):
+        needed = needed | _keeps_weights(layer.groups * layer.channels, sources, regions)[:, None, None]
+    needed = np.broadcast_to(needed, (len(needed), *plan.trips[3:]))
     groups, filters, channels, row, col = plan.at
     live_outputs = outputs[groups * plan.trips[2] + channels, row, col]
     if not layer.weights:
         busy = -(-live_outputs // flow.lanes(array)) * layer.passes
         return Work(busy, np.zeros_like(busy), np.zeros_like(busy), needed)
-    busy, fill = _cycles(plan, counts, down, across, array)
+    busy, fill = _cycles(plan, counts, (down, across), flow, array, kept)
     if computed is not None:
         whole = plan.length(3)[row] * plan.length(4)[col]
-        part = np.add.reduceat(np.add.reduceat(computed, plan.low[3], axis=0, dtype=np.int64), plan.low[4], axis=1)[row, col]
-        busy, fill = -(-busy * part // whole), np.where(part > 0, fill, 0)
-    return Work(busy, fill, live_outputs * plan.length(1)[filters] * layer.taps, needed)
+        share = np.add.reduceat(np.add.reduceat(computed, plan.low[3], axis=0, dtype=np.int64), plan.low[4], axis=1)[row, col]
+        busy, fill = -(-busy * share // whole), np.where(share > 0, fill, 0)
+    if kept is None:
+        macs = live_outputs * plan.length(1)[filters] * layer.taps
+    else:
+        macs = live_outputs * (1 if plan.tiling.groups > 1 else kept[groups, filters]) * layer.taps
+    return Work(busy, fill, macs, needed)
+
+
+def _same_everywhere(encoded: EncodedMap) -> bool:
+    """Whether a channel is live in all windows or in none."""
+    return not encoded.saves.macs or encoded.unit_bytes.shape[1:] == (1, 1) or bool((encoded.unit_bytes > 0).all())
 
 
 def live_channels(
@@ -152,33 +190,52 @@ def _per_group(plan: Plan, live: Bool) -> Int:
     return np.asarray(np.add.reduceat(live, starts, axis=0, dtype=np.int64))
 
 
-def _cycles(plan: Plan, counts: Int, down: Parts, across: Parts, array: PeArray) -> tuple[Int, Int]:
-    """Cycles of each tile; tiles of equal work are asked for once."""
-    flow = dataflows.load(array.dataflow, plan.layer.kernel)
-    known: dict[tuple[int, int, int, int, bytes], tuple[int, int]] = {}
+def _cycles(
+    plan: Plan, counts: Int, parts: tuple[Parts, Parts], flow: Dataflow, array: PeArray, kept: Int | None = None
+) -> tuple[Int, Int]:
+    """Cycles of each tile; tiles of equal work are asked for once.
+
+    Shapes:  `counts` as `_per_group` gives them; its last axes have length 1 where all positions are alike; `kept` int64 [G, filter tiles]:
+             filters that are computed, None for all. A tile of several groups takes as long as if all had as many as the one with most.
+    """
+    known: dict[tuple[int, int, int, bytes], tuple[int, int]] = {}
     groups, filters, channels, row, col = plan.at
-    sizes, size_of = np.unique(plan.length(1), return_inverse=True)
-    _, trips_c, trips_y, trips_x = plan.trips[1:]
-    place = ((groups * trips_c + channels) * trips_y + row) * trips_x + col
-    table = np.zeros((len(sizes), plan.trips[0] * trips_c * trips_y * trips_x, 2), dtype=np.int64)
-    heights, widths = plan.length(3).tolist(), plan.length(4).tolist()
-    tops, lefts = down.tile.tolist(), across.tile.tolist()
-    at = 0
-    for group in range(plan.trips[0]):
-        for channel in range(trips_c):
-            one = group * trips_c + channel
-            mine = counts[one : one + 1] if plan.tiling.groups == 1 else counts[slice(*plan.span(0, group))]
-            for y in range(trips_y):
-                band = mine[:, tops[y] : tops[y + 1]]
-                for x in range(trips_x):
-                    parts = band[:, :, lefts[x] : lefts[x + 1]]
-                    for index, size in enumerate(sizes.tolist()):
-                        key = (size, heights[y], widths[x], len(parts), parts.tobytes())
-                        cycles = known.get(key)
-                        if cycles is None:
-                            found = flow.tile_cycles(TileWork(size, plan.layer.taps, heights[y], widths[x], parts), array)
-                            cycles = known[key] = (found.busy, found.fill)
-                        table[index, at] = cycles
-                    at += 1
-    both = table[size_of[filters], place]
-    return both[:, 0], both[:, 1]
+    (sizes, size_of), alike = _filter_sizes(plan, kept), counts.shape[1:] == (1, 1)
+    (heights, row_of), (widths, col_of) = (
+        plan.kinds(axis) if alike else (plan.length(axis), np.arange(plan.trips[axis])) for axis in (3, 4)
+    )
+    height, width = flow.part(array, plan.tiling.height, plan.tiling.width)
+    tops, lefts = parts[0].tile.tolist(), parts[1].tile.tolist()
+    if plan.tiling.groups == 1:
+        tiles = [counts[one : one + 1] for one in range(len(counts))]
+    else:
+        tiles = [counts[low:high] for low, high in zip(plan.low[0].tolist(), plan.high[0].tolist(), strict=True)]
+    positions = [(y, x, tall, wide) for y, tall in enumerate(heights.tolist()) for x, wide in enumerate(widths.tolist())]
+    table = []
+    for mine in tiles:
+        for y, x, tall, wide in positions:
+            live = mine if alike else mine[:, tops[y] : tops[y + 1], lefts[x] : lefts[x + 1]]
+            text = live.tobytes()
+            for size in sizes.tolist():
+                key = (size, tall, wide, text)
+                if key not in known and size == 0:
+                    known[key] = (0, 0)
+                if key not in known:
+                    shape = (len(mine), -(-tall // height), -(-wide // width))
+                    found = flow.tile_cycles(TileWork(size, plan.layer.taps, tall, wide, np.broadcast_to(live, shape)), array)
+                    known[key] = (found.busy, found.fill)
+                table.append(known[key])
+    both = np.array(table, dtype=np.int64).reshape(len(tiles), heights.size, widths.size, sizes.size, 2)
+    found = both[
+        groups * plan.trips[2] + channels, row_of[row], col_of[col], size_of[filters] if kept is None else size_of[groups, filters]
+    ]
+    return found[:, 0], found[:, 1]
+
+
+def _filter_sizes(plan: Plan, kept: Int | None) -> tuple[Int, Int]:
+    """The different numbers of filters that tiles compute; which of them each filter tile has, or each tile of groups and filters."""
+    if kept is None:
+        return plan.kinds(1)
+    most = np.maximum.reduceat(kept, plan.low[0], axis=0)
+    sizes, which = np.unique(most, return_inverse=True)
+    return sizes, which.reshape(most.shape)

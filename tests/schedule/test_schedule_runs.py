@@ -14,7 +14,7 @@ from accelsim import schemes
 from accelsim.hardware import Data
 from accelsim.schedule.geometry import Geometry
 from accelsim.schedule.memory import Allocator, FilterRegion, MapRegion, live_windows
-from accelsim.schedule.runs import Rules, join, plane_jobs, scattered_jobs
+from accelsim.schedule.runs import Rules, join
 from accelsim.schemes.base import EncodedMap, unit_sizes
 
 RULES = st.builds(Rules, min_skip=st.sampled_from([1, 8, 40]), access=st.sampled_from([1, 4, 16]), dims=st.integers(1, 3))
@@ -152,25 +152,6 @@ def test_runs_that_lie_less_than_min_skip_apart_are_one(gap, runs):
 def test_runs_whose_accesses_touch_are_one():
     assert len(join(np.array([0, 127]), np.array([1, 128]), Rules(1, 64, 3))) == 1
     assert len(join(np.array([0, 128]), np.array([1, 129]), Rules(1, 64, 3))) == 2
-
-
-@given(
-    start=st.integers(0, 80),
-    first=st.integers(0, 5),
-    count=st.integers(1, 6),
-    rows=st.integers(1, 5),
-    row_bytes=st.integers(1, 40),
-    gaps=st.tuples(*(st.one_of(st.just(0), st.integers(0, 70)),) * 2),
-    unit=st.sampled_from([1, 16]),
-    rules=RULES,
-)
-def test_neighbouring_planes_give_the_jobs_that_scattered_ones_would(start, first, count, rows, row_bytes, gaps, unit, rules):
-    row_pitch = -(-(row_bytes + gaps[0]) // unit) * unit
-    pitch = rows * row_pitch + gaps[1] // unit * unit
-    case = (start, pitch, np.arange(first, first + count), rows, row_bytes, row_pitch, rules)
-    jobs, expected = plane_jobs(*case), scattered_jobs(*case)
-    assert jobs.dtype == expected.dtype
-    assert jobs.tolist() == expected.tolist()
 
 
 @given(st.integers(0, 80), st.integers(1, 70), st.integers(1, 70), RULES)

@@ -21,7 +21,7 @@ MODES = {"channel_marker": "channel_mode", "part_marker": "part_mode"}
 def part_by_part(monkeypatch):
     """Tile each layer into single parts of the array, filters kept: the tiles of the hand-checked vectors."""
     monkeypatch.setattr(
-        "accelsim.schedule.builder.search",
+        "accelsim.schedule.keep.search",
         lambda layer, machine, name, fixed: Tiling(1, layer.filters, layer.channels, machine.pe_array.rows, machine.pe_array.cols, "KCP"),
     )
 
