@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from accelsim import configfile, link
+from accelsim.banking import Banking
 from accelsim.dram import BankedDram, FlatDram
 from accelsim.energy import Energy, Prices, prices
 from accelsim.errors import RefusalError, refuse
@@ -26,6 +27,8 @@ from accelsim.units import Bytes, Hertz, Picoseconds, format_bytes, format_hertz
 Count = Annotated[int, Field(ge=1, le=2**20)]
 Cycles = Annotated[int, Field(ge=0, le=2**31)]
 _WHOLE = "elements lie in memory as whole bytes"
+_NIBBLES = "an element is whole halves of a byte"
+_WIDTHS = tuple(range(4, 33, 4))
 _PAGE = 4096
 """Bytes of a page, whose border no PCI Express request crosses (base specification)."""
 
@@ -48,14 +51,28 @@ class PeArray(Part):
 
 
 class Data(Part):
-    """Bits of an element of each tensor. Partial sums that leave the array have `psum_bits`."""
+    """Bits of an element of each tensor. Partial sums that leave the array have `psum_bits`.
 
-    ifmap_bits: Annotated[int, OneOf((8, 16, 32), _WHOLE)] = 16
+    In DRAM, elements of a row (weights of a slice) lie side by side, two of 4 bits in a byte; the buffer gives each whole bytes. Where two
+    tiles share a byte, both read it, and both write it: that a memory would have to merge is not counted.
+    """
+
+    ifmap_bits: Annotated[int, OneOf(_WIDTHS, _NIBBLES)] = 16
     """Bits of an element of a feature map."""
-    filter_bits: Annotated[int, OneOf((8, 16, 32), _WHOLE)] = 16
+    filter_bits: Annotated[int, OneOf(_WIDTHS, _NIBBLES)] = 16
     """Bits of a weight."""
     psum_bits: Annotated[int, OneOf((16, 32, 64), _WHOLE)] = 32
     """Bits of a partial sum where it leaves the array before it is complete."""
+
+    @property
+    def ifmap_room(self) -> int:
+        """Bits that an element of a map takes in the buffer: whole bytes."""
+        return -(-self.ifmap_bits // 8) * 8
+
+    @property
+    def filter_room(self) -> int:
+        """Bits that a weight takes in the buffer: whole bytes."""
+        return -(-self.filter_bits // 8) * 8
 
 
 class UnifiedBuffer(Part):
@@ -67,6 +84,10 @@ class UnifiedBuffer(Part):
     """Capacity."""
     slots: Count | Slots = 2
     """Tiles of each tensor that it holds: 1 = no overlap, 2 = double buffering; one number, or one each for ifmap, filter, ofmap."""
+    keep_on_chip: bool = False
+    """Leave a layer's output in the buffer for the next layer, whole, beside the tiles of both, wherever that saves DRAM traffic."""
+    banking: Banking | None = None
+    """Its banks and ports; without them the DMA engine and the array never meet."""
 
 
 class SplitBuffer(Part):
@@ -82,6 +103,8 @@ class SplitBuffer(Part):
     """Capacity for output feature maps and partial sums."""
     slots: Count | Slots = 2
     """Tiles that each memory holds: 1 = no overlap, 2 = double buffering; one number, or one each for ifmap, filter, ofmap."""
+    banking: Banking | None = None
+    """Banks and ports of each memory; without them the DMA engine and the array never meet."""
 
 
 class Dma(Part):
@@ -217,6 +240,8 @@ class Accelerator(Part):
     """What events cost."""
     tiling: Tilings = Tilings()
     """Tile sizes and loop orders that are fixed; the others are searched."""
+    fuse_pooling: bool = False
+    """Pool a convolution's outputs as they leave the array, where only that pooling layer reads them: the unpooled map goes nowhere."""
     batch: Annotated[int, Field(ge=1, le=1024)] = 1
     """Images that are worked on together, so that weights in the buffer serve all of them; a trace of one image stands for each."""
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 Int = NDArray[np.int64]
 
-CAUSES = ("ifmap", "filter", "metadata", "output", "fill_drain", "start")
+CAUSES = ("ifmap", "filter", "metadata", "output", "fill_drain", "start", "conflict")
 """Why the array does not work, in the order of the stall columns. A gap belongs to the condition that was fulfilled last; ties go to the
-first in this order. `start` is the part of a layer's first gap before its producers had stored their maps (and the buffer had drained)."""
+first in this order. `start` is the part of a layer's first gap before its producers had stored their maps (and the buffer had drained).
+`fill_drain` and `conflict` (the DMA engine was at the bank of the buffer that the array wanted) lie inside the tile."""
 
 DRAM_COUNTS = ("reads", "writes", "activates", "refreshes", "hits", "misses", "conflicts", "last_data")
 """What a DRAM channel counts: accesses; commands; accesses that found their row open, their bank closed, another row open; and when its
@@ -30,8 +31,8 @@ def no_channels() -> Int:
 class Timeline:
     """The whole replay.
 
-    Shapes:  tile_start, tile_end int64 [tiles] ps; stall_cycles int64 [tiles, 6] accelerator cycles by cause in the gap before the
-             tile (`fill_drain` inside it);
+    Shapes:  tile_start, tile_end int64 [tiles] ps; stall_cycles int64 [tiles, 7] accelerator cycles by cause in the gap before the
+             tile (`fill_drain` and `conflict` inside it);
              transfer_start, transfer_end int64 [transfers] ps (first request granted, last byte arrived; an empty transfer has both at
              the time it could have started); bytes_moved, overhead_bytes, bursts int64 [transfers];
              layer_stored int64 [layers] ps: when the stores of this and all earlier layers had ended;

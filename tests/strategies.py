@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from accelsim.dram import BankedDram
 from accelsim.engines.banks import resolve
+from accelsim.engines.contention import Ports
 from accelsim.engines.machine import Machine
 from accelsim.memory import Controller, Memory, Timing
 from accelsim.schedule.tables import (
@@ -21,6 +22,7 @@ from accelsim.schedule.tables import (
     READ,
     WRITE,
     Blocks,
+    Codecs,
     Descriptors,
     Layers,
     Schedule,
@@ -212,6 +214,18 @@ def one_tile(*jobs: tuple[int, ...], busy: int = 1, stored: tuple[tuple[int, ...
 
 small = st.integers(0, 3)
 
+buffer_ports = st.builds(
+    Ports,
+    banks=st.integers(1, 4),
+    ports=st.integers(1, 2),
+    width=st.sampled_from([1, 16]),
+    split=st.booleans(),
+    own_banks=st.booleans(),
+    reads=st.tuples(*[st.sampled_from([0.0, 0.25, 1.0])] * 3),
+    bits=st.just((8, 16, 32)),
+)
+"""Buffers of few narrow banks, so that the array and the DMA engine meet."""
+
 machines = st.builds(
     Machine,
     period=st.sampled_from([1, 7, 1000, 1250]),
@@ -236,6 +250,7 @@ machines = st.builds(
     outstanding_reads=st.integers(0, 4),
     dram_rate=st.sampled_from([10**12, 10**9, 25_600_000_000, 333_333_333]),
     dram_latency=st.sampled_from([0, 1000, 50_000, 200_000]),
+    ports=st.none() | buffer_ports,
 )
 """Machines of both kinds of link: a bus has no overheads, PCIe has all of them."""
 
@@ -385,4 +400,9 @@ def schedules(draw: st.DrawFn, kit: Machine, *, wild: bool = False) -> Schedule:
 def runs(draw: st.DrawFn, *, wild: bool = False, of: st.SearchStrategy[Machine] = machines) -> tuple[Schedule, Machine]:
     """A machine and a schedule that fits its channels."""
     kit = draw(of)
-    return draw(schedules(kit, wild=wild)), kit
+    schedule = draw(schedules(kit, wild=wild))
+    if draw(st.booleans()):
+        count = schedule.transfers.tile.size
+        cycles, latency = (draw(st.lists(st.sampled_from(some), min_size=count, max_size=count)) for some in ([0, 3, 100], [0, 5]))
+        schedule = replace(schedule, codecs=Codecs(np.array(cycles, np.int64), np.array(latency, np.int64)))
+    return schedule, kit

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from accelsim import link
+from accelsim.banking import Banking
 from accelsim.errors import ConfigError
 from accelsim.families import members
 from accelsim.hardware import (
@@ -143,17 +144,19 @@ small.yaml:4:20: accelerator.pe_array.rows: 0 is too small
         ("dma.boundary=5000 B", "boundary 5 kB is not a power of two\n    usual: 4 KiB"),
         ("dma.boundary=128 B", "boundary 128 B is not a multiple of burst 256 B\n    write a burst that divides 128 B, for example 256 B"),
         ("clock=20 GHz", "clock 20 GHz is out of range\n    allowed: 1 kHz to 10 GHz"),
-        ("data={ifmap_bits: 12}", "12 is not allowed\n    allowed: 8, 16, 32 (elements lie in memory as whole bytes)"),
+        ("data={ifmap_bits: 10}", "10 is not allowed\n    allowed: 4, 8, 12, 16, 20, 24, 28, 32 (an element is whole halves of a byte)"),
         ("data={psum_bits: 8}", "8 is not allowed\n    allowed: 16, 32, 64 (elements lie in memory as whole bytes)"),
         ("link={kind: pcie, lanes: 3}", "3 is not allowed\n    allowed: 1, 2, 4, 8, 16"),
         ("link={kind: pcie, max_payload: 1 KiB}", "1 KiB is not allowed\n    allowed: 128 B, 256 B, 512 B"),
         (
             "buffer={organisation: unified, size: 1 KiB, ifmap: 1 KiB}",
-            "unknown key 'ifmap'\n    allowed: organisation, size, slots\n    'ifmap' belongs to organisation: split",
+            "unknown key 'ifmap'\n    allowed: organisation, size, slots, keep_on_chip, banking\n"
+            "    'ifmap' belongs to organisation: split",
         ),
         (
             "buffer={organisation: split, size: 1 KiB}",
-            "unknown key 'size'\n    allowed: organisation, ifmap, filter, ofmap, slots\n    'size' belongs to organisation: unified",
+            "unknown key 'size'\n    allowed: organisation, ifmap, filter, ofmap, slots, banking\n"
+            "    'size' belongs to organisation: unified",
         ),
     ],
 )
@@ -200,13 +203,14 @@ def machines() -> st.SearchStrategy[Accelerator]:
     sizes = st.integers(1, 2**40)
     powers = st.integers(0, 6).map(lambda power: 2**power)
     counts = st.integers(1, 2**20)
+    bankings = st.builds(Banking, banks=counts, ports=counts, width=powers, mapping=st.sampled_from(["interleaved", "slots"]))
     return st.builds(
         Accelerator,
         name=st.text(min_size=1, max_size=10),
         clock=st.integers(1000, 10**10),
         pe_array=st.builds(PeArray, rows=counts, cols=counts),
-        data=st.builds(Data, ifmap_bits=st.sampled_from([8, 16, 32]), psum_bits=st.sampled_from([16, 32, 64])),
-        buffer=st.builds(UnifiedBuffer, organisation=st.just("unified"), size=sizes)
+        data=st.builds(Data, ifmap_bits=st.sampled_from(range(4, 33, 4)), psum_bits=st.sampled_from([16, 32, 64])),
+        buffer=st.builds(UnifiedBuffer, organisation=st.just("unified"), size=sizes, banking=st.none() | bankings)
         | st.builds(SplitBuffer, organisation=st.just("split"), ifmap=sizes, filter=sizes, ofmap=sizes, slots=counts),
         marker_memory=st.builds(MarkerMemory, size=sizes),
         dma=st.builds(Dma, access=powers, burst=powers.map(lambda size: 64 * size), min_skip=sizes),

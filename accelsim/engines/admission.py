@@ -75,15 +75,23 @@ def require_sound(schedule: Schedule, machine: Machine) -> None:
         ("descriptors.plane_pitch", descriptors.plane_pitch, 0, 2**50),
         ("layers.drain", layers.drain, 0, 1),
     ]
+    if schedule.codecs is not None:
+        limits += [(f"codecs.{name}", column, 0, 2**40) for name, column in vars(schedule.codecs).items()]
+        for name, column in vars(schedule.codecs).items():
+            if column.shape != transfers.tile.shape:
+                raise EngineError(f"schedule: codecs.{name} has {column.size} rows for {count['transfers']} transfers")
     for name, column, low, high in limits:
         require(name, (column >= low) & (column <= high), column, f"allowed is {low} to {high}")
     require_linked(schedule)
     rows, planes = descriptors.rows.astype(np.float64), descriptors.planes.astype(np.float64)
     reach = planes * (rows * (descriptors.row_pitch + descriptors.row_bytes) + descriptors.plane_pitch)
     require("descriptors", reach < FARTHEST, reach, "addresses beyond 2**60 are refused")
-    work = float(np.sum(tiles.busy_cycles + tiles.fill_cycles, dtype=np.float64)) * machine.period
+    cycles = float(np.sum(tiles.busy_cycles + tiles.fill_cycles, dtype=np.float64))
+    if schedule.codecs is not None:
+        cycles += float(np.sum(schedule.codecs.cycles + schedule.codecs.latency, dtype=np.float64))
+    work = cycles * machine.period
     if work > FARTHEST:
-        raise EngineError(f"schedule: {work:.3g} ps of array work do not fit the engine's clock")
+        raise EngineError(f"schedule: {work:.3g} ps of array and codec work do not fit the engine's clock")
 
 
 def require_linked(schedule: Schedule) -> None:

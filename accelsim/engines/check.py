@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.engines.contention import conflict_cycles
 from accelsim.engines.machine import SECOND, Machine, duration, resolve
+from accelsim.engines.occupancy import Occupancy, spans
 from accelsim.errors import EngineError
 from accelsim.kernels.recount import Descriptors, Limits, recount
-from accelsim.schedule.tables import FILTER, IFMAP, NONE, OFMAP, READ, WRITE, Schedule
+from accelsim.schedule.tables import NONE, READ, TENSOR_NAMES, WRITE, Schedule
 from accelsim.timeline import CAUSES, DRAM_COUNTS, Timeline
 
 if TYPE_CHECKING:
@@ -29,14 +31,12 @@ def check(schedule: Schedule, timeline: Timeline, accelerator: Accelerator) -> N
     Raises:  EngineError naming the broken identity with its numbers
     """
     check_timeline(schedule, timeline, resolve(accelerator))
-    buffer = accelerator.buffer
-    run = Run(schedule, timeline, resolve(accelerator))
-    held = [run.occupancy(tensor) for tensor in (IFMAP, FILTER, OFMAP)]
+    buffer, peak = accelerator.buffer, Occupancy.of(schedule, timeline).peak
     if buffer.organisation == "unified":
-        same("buffer never over-filled", highest(*held) <= buffer.size, f"{highest(*held)} bytes in a buffer of {buffer.size}")
+        same("buffer never over-filled", peak["all"] <= buffer.size, f"{peak['all']} bytes in a buffer of {buffer.size}")
         return
-    for name, blocks, size in zip(("ifmap", "filter", "ofmap"), held, (buffer.ifmap, buffer.filter, buffer.ofmap), strict=True):
-        same("buffer never over-filled", highest(blocks) <= size, f"{highest(blocks)} {name} bytes in a buffer of {size}")
+    for name, size in (("ifmap", buffer.ifmap), ("filter", buffer.filter), ("ofmap", buffer.ofmap)):
+        same("buffer never over-filled", peak[name] <= size, f"{peak[name]} {name} bytes in a buffer of {size}")
 
 
 def check_timeline(schedule: Schedule, timeline: Timeline, machine: Machine) -> None:
@@ -78,27 +78,14 @@ class Run:
         return -(-self.timeline.end // self.machine.period)
 
     @cached_property
-    def released(self) -> Int:
-        """When each block was released, ps [blocks]."""
-        blocks, timeline = self.schedule.blocks, self.timeline
-        released = timeline.tile_end[blocks.last_tile]
-        stored = blocks.store != NONE
-        released[stored] = timeline.transfer_end[blocks.store[stored]]
-        return released
+    def conflicts(self) -> Int:
+        """Cycles for which the buffer's banks hold up each tile [tiles]."""
+        return conflict_cycles(self.schedule, self.machine)
 
     @cached_property
-    def filling(self) -> Int:
-        """When each block had begun to fill at the latest, ps [blocks]: its load's first request, or its first tile."""
-        blocks, timeline = self.schedule.blocks, self.timeline
-        filling = timeline.tile_start[blocks.first_tile]
-        loaded = blocks.load != NONE
-        filling[loaded] = timeline.transfer_start[blocks.load[loaded]]
-        return filling
-
-    def occupancy(self, tensor: int) -> tuple[Int, Int, Int]:
-        """Begin, end and bytes of the blocks of a class."""
-        mine = self.schedule.blocks.tensor == tensor
-        return self.filling[mine], self.released[mine], self.schedule.blocks.bytes[mine]
+    def spans(self) -> tuple[Int, Int]:
+        """When each block had begun to fill at the latest, and when it was released, ps [blocks] both."""
+        return spans(self.schedule, self.timeline)
 
     @cached_property
     def counted(self) -> Int:
@@ -112,13 +99,6 @@ class Run:
             limits = Limits(machine.access, burst, machine.boundary, machine.payload)
             recount(table, limits, jobs, counted)
         return counted
-
-
-def highest(*classes: tuple[Int, Int, Int]) -> int:
-    """Most bytes held at once by blocks given as begin, end and bytes; what ends when another begins does not add."""
-    begin, end, size = (np.concatenate(column) for column in zip(*classes, strict=True))
-    change = np.concatenate([-size, size])[np.argsort(np.concatenate([end, begin]), kind="stable")]
-    return int(np.cumsum(change).max(initial=0))
 
 
 def cycles_add_up(run: Run) -> None:
@@ -136,12 +116,14 @@ def cycles_add_up(run: Run) -> None:
     )
     later = np.diff(tiles.layer, prepend=NONE) == 0
     each("only a layer's first tile waits for its start", "tile", stalls["start"] * later == 0, start=stalls["start"])
+    conflicts = run.conflicts
+    each("conflicts as the banks make them", "tile", stalls["conflict"] == conflicts, stalled=stalls["conflict"], conflicts=conflicts)
     previous = np.concatenate([[0], timeline.tile_end])[:-1]
-    gap = (timeline.stall_cycles.sum(axis=1) - tiles.fill_cycles) * period
+    gap = (timeline.stall_cycles.sum(axis=1) - tiles.fill_cycles - conflicts) * period
     each(
         "start = end before + stalls", "tile", timeline.tile_start == previous + gap, start=timeline.tile_start, previous=previous, gap=gap
     )
-    work = (tiles.busy_cycles + tiles.fill_cycles) * period
+    work = (tiles.busy_cycles + tiles.fill_cycles + conflicts) * period
     each(
         "end = start + cycles",
         "tile",
@@ -210,7 +192,7 @@ def parts_fit(run: Run) -> None:
         timeline.port_busy == (reads + writes) * machine.period,
         f"{timeline.port_busy} ps, {reads + writes} bursts",
     )
-    array = int((run.schedule.tiles.busy_cycles + run.schedule.tiles.fill_cycles).sum()) * machine.period
+    array = int((run.schedule.tiles.busy_cycles + run.schedule.tiles.fill_cycles + run.conflicts).sum()) * machine.period
     total = run.total_cycles * machine.period
     parts = {
         "port": timeline.port_busy,
@@ -231,7 +213,10 @@ def parts_fit(run: Run) -> None:
     dram = timeline.dram_busy + reads * machine.dram_latency
     if machine.banks is not None:
         dram = machine.banks.longest(int(moved.sum()) // machine.banks.burst, reads + writes, int(timeline.dram_counts[:, REFRESHES].sum()))
-    serial = array + timeline.link_down_busy + timeline.link_up_busy + dram + (edges + setup) * machine.period + latency
+    codecs = run.schedule.codecs
+    coding = int((codecs.cycles + codecs.latency).sum()) if codecs is not None else 0
+    cycles = (coding + edges + setup) * machine.period
+    serial = array + timeline.link_down_busy + timeline.link_up_busy + dram + cycles + latency
     same("total <= sum of all phases", timeline.end <= serial, f"total {timeline.end} ps, phases one by one {serial} ps")
 
 
@@ -272,6 +257,10 @@ def order_is_kept(run: Run) -> None:
     moving = timeline.bursts > 0
     ordered = np.where(moving, timeline.transfer_end > timeline.transfer_start, timeline.transfer_end == timeline.transfer_start)
     each("a transfer ends after its start", "transfer", ordered, start=timeline.transfer_start, end=timeline.transfer_end)
+    if run.schedule.codecs is not None:
+        coded = run.schedule.codecs.cycles * run.machine.period * (transfers.direction == READ) * moving
+        took = timeline.transfer_end - timeline.transfer_start
+        each("a coded read takes as long as its decoder", "transfer", took >= coded, took=took, decoder=coded)
     waited = at(timeline.transfer_end, transfers.wait_transfer)
     each("a transfer waits for its transfer", "transfer", timeline.transfer_start >= waited, start=timeline.transfer_start, waited=waited)
     stored = at(timeline.layer_stored, transfers.wait_layer)
@@ -284,19 +273,21 @@ def slots_are_kept(run: Run) -> None:
     """No class holds more blocks than slots, no load more than its block; a drained layer finds the buffer empty."""
     blocks, layers, transfers, timeline = run.schedule.blocks, run.schedule.layers, run.schedule.transfers, run.timeline
     slots = np.array(run.schedule.slots, np.int64)[blocks.tensor]
-    free = at(run.released, np.where(blocks.order >= slots, np.arange(blocks.order.size) - slots, NONE))
-    each("occupancy never above slots", "block", run.filling >= free, filling=run.filling, free=free)
+    filling, released = run.spans
+    free = at(released, np.where(blocks.order >= slots, np.arange(blocks.order.size) - slots, NONE))
+    each("occupancy never above slots", "block", filling >= free, filling=filling, free=free)
     last = np.zeros(layers.drain.size + 1, np.int64)
-    np.maximum.at(last, blocks.layer + 1, run.released)
+    np.maximum.at(last, blocks.layer + 1, released)
     drained = np.where(layers.drain == 1, np.maximum.accumulate(last)[:-1], 0)[blocks.layer]
-    each("a drained buffer is empty", "block", run.filling >= drained, filling=run.filling, drained=drained)
+    each("a drained buffer is empty", "block", filling >= drained, filling=filling, drained=drained)
     loaded = blocks.load != NONE
     wanted = np.zeros(blocks.order.size, np.int64)
     wanted[loaded] = transfers.bytes_wanted[blocks.load[loaded]]
     each("blocks never over-filled", "block", wanted <= blocks.bytes, wanted=wanted, bytes=blocks.bytes)
+    held = Occupancy.of(run.schedule, timeline).peak
     for tensor, peak in enumerate(timeline.peak_bytes.tolist()):
         size = np.sort(blocks.bytes[blocks.tensor == tensor])
-        least, most = highest(run.occupancy(tensor)), int(size[-run.schedule.slots[tensor] :].sum())
+        least, most = held[TENSOR_NAMES[tensor]], int(size[-run.schedule.slots[tensor] :].sum())
         same("peak between what was held and what slots hold", least <= peak <= most, f"peak {peak}, held {least}, slots hold {most}")
 
 

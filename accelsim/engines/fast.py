@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.engines.banks import Banks, pieces
+from accelsim.engines.contention import conflict_cycles
 from accelsim.engines.machine import Machine, duration
 from accelsim.kernels import replay as loop
-from accelsim.schedule.tables import NONE, READ, WRITE, Schedule
+from accelsim.schedule.tables import NONE, READ, WRITE, Codecs, Schedule
 from accelsim.timeline import CAUSES, Timeline, no_channels
 
 Int = NDArray[np.int64]
@@ -80,6 +81,7 @@ def pack(schedule: Schedule, machine: Machine) -> loop.State:
     channels = machine.read_channels + machine.write_channels
     stop = np.cumsum(np.bincount(channel, minlength=channels))
     count = layers.drain.size
+    codecs = schedule.codecs or Codecs(*np.zeros((2, transfers.tile.size), np.int64))
     return loop.State(
         tiles=rows(
             loop.TILE,
@@ -87,6 +89,7 @@ def pack(schedule: Schedule, machine: Machine) -> loop.State:
             layer=tiles.layer,
             busy_cycles=tiles.busy_cycles,
             fill_cycles=tiles.fill_cycles,
+            conflict_cycles=conflict_cycles(schedule, machine),
             ifmap=tiles.ifmap_block,
             filters=tiles.filter_block,
             ofmap=tiles.ofmap_block,
@@ -119,6 +122,9 @@ def pack(schedule: Schedule, machine: Machine) -> loop.State:
             wait_layer=transfers.wait_layer,
             start=loop.UNKNOWN,
             end=loop.UNKNOWN,
+            codec_time=codecs.cycles * machine.period,
+            codec_latency=codecs.latency * machine.period,
+            first_end=loop.NEVER,
         ),
         descriptors=rows(loop.DESCRIPTOR, schedule.descriptors.rows.size, **vars(schedule.descriptors)),
         layers=rows(
@@ -154,7 +160,7 @@ def pack_dram(machine: Machine, banks: Banks, transfers: int) -> loop.Dram:
     """An idle DRAM, and nothing in flight."""
     channels, requests = machine.read_channels + machine.write_channels, machine.requests_in_flight
     states, fronts = banks.new_channels(machine.bursts_in_flight)
-    counters = np.zeros(6, np.int64)
+    counters = np.zeros(7, np.int64)
     counters[loop.FREE] = requests
     jobs = np.tile(np.arange(-1, machine.outstanding_descriptors, dtype=np.int64), (channels, 1))
     jobs[:, 0] = machine.outstanding_descriptors

@@ -11,6 +11,7 @@ from accelsim.schedule.tables import READ, WRITE
 
 if TYPE_CHECKING:
     from accelsim.engines.banks import Banks
+    from accelsim.engines.contention import Ports
     from accelsim.hardware import Accelerator
 
 SECOND = 10**12
@@ -29,6 +30,8 @@ def duration(size: int, rate: int) -> int:
 @dataclass(frozen=True)
 class Machine:
     """DMA, link and DRAM, resolved; with `banks`, the rate and latency of a flat DRAM have no meaning.
+
+    Without `ports` the buffer is never in the way.
 
     Units:   `period`, `latency_*`, `dram_latency` ps; `*_rate` bytes per second; `access`, `*_burst`, `boundary`, `payload` and overheads
              bytes (`read_overhead` and `write_overhead` per packet of `payload` bytes, `request_overhead` per read request on its way up);
@@ -59,6 +62,7 @@ class Machine:
     dram_rate: int
     dram_latency: int
     banks: Banks | None = None
+    ports: Ports | None = None
 
     def __post_init__(self) -> None:
         for name, size in (("burst", self.read_burst), ("burst", self.write_burst), ("boundary", self.boundary)):
@@ -130,6 +134,7 @@ def resolve(accelerator: Accelerator) -> Machine:
     Raises:  ConfigError as `Machine` does.
     """
     from accelsim.dram import BankedDram
+    from accelsim.engines import contention
     from accelsim.hardware import link_timing
 
     dma, link, dram = accelerator.dma, link_timing(accelerator), accelerator.dram
@@ -163,4 +168,5 @@ def resolve(accelerator: Accelerator) -> Machine:
         dram_rate=accelerator.dram.rate,
         dram_latency=accelerator.dram.latency,
         banks=banks,
+        ports=contention.resolve(accelerator),
     )

@@ -17,6 +17,8 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from accelsim.engines.codec import Codec
+from accelsim.engines.contention import conflict_cycles
 from accelsim.engines.gauge import Gauge
 from accelsim.engines.machine import Machine, duration
 from accelsim.engines.reordering import BankedDram
@@ -94,8 +96,7 @@ class Stage:
             time = self.occupation(request)
             yield self.env.timeout(time)
             self.busy += time
-            latency = self.latency(request)
-            if latency:
+            if latency := self.latency(request):
                 self.travelling.put((self.env.time + latency, request))
             else:
                 self.deliver(request)
@@ -172,6 +173,7 @@ class Accelerator:
         self.tiles, self.blocks, self.transfers, self.descriptors, self.layers = (
             columns(table) for table in (schedule.tiles, schedule.blocks, schedule.transfers, schedule.descriptors, schedule.layers)
         )
+        self.conflicts: list[int] = conflict_cycles(schedule, machine).tolist()
         tiles, blocks, transfers, layers = (
             len(column) for column in (self.tiles["layer"], self.blocks["order"], self.transfers["tile"], self.layers["drain"])
         )
@@ -182,6 +184,7 @@ class Accelerator:
         self.tile_start, self.tile_end = [UNKNOWN] * tiles, [UNKNOWN] * tiles
         self.start, self.end = [UNKNOWN] * transfers, [UNKNOWN] * transfers
         self.released_at = [UNKNOWN] * blocks
+        self.codec = Codec(schedule, machine)
         self.stored_at, self.drained_at = [0] * layers, [0] * layers
         self.moved, self.overhead, self.bursts = [0] * transfers, [0] * transfers, [0] * transfers
         self.gauges = [Gauge() for _ in self.slots]
@@ -219,6 +222,7 @@ class Accelerator:
         """End a request."""
         if request.direction == READ:
             self.port.read_ended()
+            self.codec.arrived(request.transfer, self.env.time)
         request.ended.succeed()
 
     def watch_stores(self, layer: int) -> Steps:
@@ -259,16 +263,14 @@ class Accelerator:
         requests = simpy.Container(env, init=machine.outstanding_requests)
         descriptors = simpy.Container(env, init=machine.outstanding_descriptors)
         serial = machine.outstanding_descriptors == 1
-
-        def one_less(_: simpy.Event) -> None:
-            requests.put(1)
-
         for x in range(len(self.ended)):
             if self.transfers["direction"][x] != direction or self.transfers["channel"][x] != number:
                 continue
             yield from self.ready(x)
             if direction == READ and self.transfers["block"][x] != NONE:
                 self.allocate(self.transfers["block"][x])
+            if direction == WRITE:
+                yield env.timeout(self.codec.encode(x, env.time) - env.time)
             in_flight: list[simpy.Event] = []
             for d in range(self.transfers["descriptor_low"][x], self.transfers["descriptor_high"][x]):
                 if serial:
@@ -286,7 +288,7 @@ class Accelerator:
                     yield request.granted
                     free = env.time + machine.period
                     self.book(request)
-                    request.ended.callbacks.append(one_less)
+                    request.ended.callbacks.append(lambda _: requests.put(1))  # type: ignore[arg-type]  # nobody takes what it returns
                     mine.append(request.ended)
                 env.process(self.give_back(descriptors, mine))
                 in_flight += mine
@@ -326,8 +328,9 @@ class Accelerator:
         yield credits.put(1)
 
     def finish(self, x: int, ended: Iterable[simpy.Event]) -> Steps:
-        """Process: note the end of transfer `x` when all of its requests have ended; a store frees its block."""
+        """Process: note the end of transfer `x` when its requests have ended and its codec is done; a store frees its block."""
         yield from ended
+        yield self.env.timeout(self.codec.done(x, self.env.time) - self.env.time)
         self.end[x] = self.env.time
         self.ended[x].succeed()
         if self.transfers["direction"][x] == WRITE and self.transfers["block"][x] != NONE:
@@ -353,7 +356,7 @@ class Accelerator:
             for block in blocks:
                 if self.blocks["first_tile"][block] == t and self.blocks["load"][block] == NONE:
                     self.allocate(block)
-            yield env.timeout((tiles["busy_cycles"][t] + tiles["fill_cycles"][t]) * self.machine.period)
+            yield env.timeout((tiles["busy_cycles"][t] + tiles["fill_cycles"][t] + self.conflicts[t]) * self.machine.period)
             self.tile_end[t] = env.time
             self.computed[t].succeed()
             for block in blocks:
@@ -369,10 +372,9 @@ def run(schedule: Schedule, machine: Machine) -> Timeline:
     parts = Accelerator(schedule, machine)
     parts.env.run()
     moments = Moments(parts.tile_start, parts.tile_end, parts.end, parts.released_at, parts.stored_at, parts.drained_at)
-    stalls = Stalls(machine, parts.tiles, parts.blocks, parts.transfers, parts.layers, parts.slots, moments)
+    stalls = Stalls(machine, parts.tiles, parts.blocks, parts.transfers, parts.layers, parts.slots, parts.conflicts, moments)
     tile_end = parts.tile_end[-1] if parts.tile_end else 0
     end = max([tile_end, *parts.end])
-    dram_counts = parts.dram.close(end) if isinstance(parts.dram, BankedDram) else no_channels()
 
     def integers(values: object, *shape: int) -> NDArray[np.int64]:
         return np.array(values, np.int64).reshape(shape or (-1,))
@@ -393,6 +395,6 @@ def run(schedule: Schedule, machine: Machine) -> Timeline:
         port_busy=parts.port.grants * machine.period,
         link_down_busy=parts.down.busy,
         link_up_busy=parts.up.busy,
-        dram_busy=parts.dram.busy,
-        dram_counts=dram_counts,
+        dram_counts=parts.dram.close(end) if isinstance(parts.dram, BankedDram) else no_channels(),
+        dram_busy=parts.dram.busy,  # once all is written
     )

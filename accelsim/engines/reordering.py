@@ -77,7 +77,7 @@ class BankedDram(Generic[AnyRequest]):
         self.open[number] = Open(request, count)
         for access in range(low, low + count):
             channel = self.banks.channel(access)
-            arrive(self.states[channel], self.fronts[channel], clock, access, request.direction, number)
+            arrive(self.states[channel], self.fronts[channel], clock, access, 1, request.direction, number)
             self.plan(channel)
 
     def plan(self, channel: int) -> None:

@@ -39,10 +39,11 @@ class Stalls:
     transfers: Columns
     layers: Columns
     slots: tuple[int, int, int]
+    conflicts: Sequence[int]
     moments: Moments
 
     def of(self, t: int) -> list[int]:
-        """Cycles by cause in the gap before tile `t`, and its fill and drain.
+        """Cycles by cause in the gap before tile `t`, and inside it its fill and drain and its conflicts in the buffer.
 
         In a layer's first gap, what passes before the layer could start belongs to `start`. The rest belongs to the condition that was
         fulfilled last; ties go to the first in the order of CAUSES.
@@ -57,7 +58,8 @@ class Stalls:
             "output": self.fulfilled(tile["ofmap_block"]),
         }
         last = max(times, key=lambda cause: times[cause])  # the first of equals
-        cycles = dict.fromkeys(CAUSES, 0) | {"start": (opened - previous) // self.machine.period, "fill_drain": tile["fill_cycles"]}
+        cycles = dict.fromkeys(CAUSES, 0) | {"start": (opened - previous) // self.machine.period}
+        cycles |= {"fill_drain": tile["fill_cycles"], "conflict": self.conflicts[t]}
         cycles[last] = (start - opened) // self.machine.period
         return list(cycles.values())
 

@@ -87,7 +87,7 @@ def test_addresses_beyond_the_clock_of_integers_are_refused() -> None:
 
 def test_array_work_beyond_the_clock_of_integers_is_refused() -> None:
     schedule = changed(sound(), "tiles", "busy_cycles", 0, 2**40)
-    with pytest.raises(EngineError, match=r"1\.1e\+21 ps of array work do not fit the engine's clock"):
+    with pytest.raises(EngineError, match=r"1\.1e\+21 ps of array and codec work do not fit the engine's clock"):
         require_sound(schedule, machine(period=10**9))
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from strategies import Schedule, Sketch, banked, machine, strided, technology
 
 from accelsim.engines import check as identities
 from accelsim.engines import run
 from accelsim.engines.check import Run, check_timeline, same
+from accelsim.engines.occupancy import Occupancy
 from accelsim.errors import EngineError
 from accelsim.schedule.tables import FILTER, IFMAP, OFMAP
 
@@ -173,16 +173,11 @@ def test_a_flat_dram_counts_no_rows() -> None:
 )
 def test_an_over_filled_buffer_is_named(monkeypatch: pytest.MonkeyPatch, buffer: dict[str, Any], fault: str) -> None:
     monkeypatch.setattr(identities, "resolve", lambda accelerator: KIT)
-    held = identities.highest(*(Run(SCHEDULE, SOUND, KIT).occupancy(tensor) for tensor in (IFMAP, FILTER, OFMAP)))
+    held = Occupancy.of(SCHEDULE, SOUND).peak["all"]
     roomy = {name: held if name != "organisation" else value for name, value in buffer.items()}
     identities.check(SCHEDULE, SOUND, SimpleNamespace(buffer=SimpleNamespace(**roomy)))
     with pytest.raises(EngineError, match=fault):
         identities.check(SCHEDULE, SOUND, SimpleNamespace(buffer=SimpleNamespace(**buffer)))
-
-
-def test_what_ends_when_another_begins_does_not_add() -> None:
-    begin, end, size = np.array([[0, 10, 5], [10, 20, 6], [10, 10, 100]]).T
-    assert identities.highest((begin, end, size)) == 6
 
 
 def test_an_identity_that_holds_is_silent() -> None:

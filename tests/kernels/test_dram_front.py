@@ -37,7 +37,7 @@ def through_front(
 
     for tag, (clock, burst, way) in enumerate(arrivals):
         until(clock)
-        front.arrive(s, f, clock, burst, way, tag)
+        front.arrive(s, f, clock, burst, 1, way, tag)
     until(state.NEVER)
     front.close(s, f, end)
     names = ("READS", "WRITES", "ACTIVATES", "REFRESHES", "HITS", "MISSES", "CONFLICTS", "LAST_DATA")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from accelsim.kernels.compile import inlined, kernel
 from accelsim.kernels.dram import state as at
-from accelsim.kernels.dram.state import ACTIVATE, NEVER, NONE, PRECHARGE, READ, STAGED, STRICT, WRITE, Int
+from accelsim.kernels.dram.state import ACTIVATE, NEVER, NONE, READ, STAGED, STRICT, WRITE, Int, drop, join
 
 
 @inlined
@@ -16,37 +16,11 @@ def oldest(s: Int, bank: int) -> int:
     return int(writes if reads == NONE or (writes != NONE and s[writes + at.ORDER] < s[reads + at.ORDER]) else reads)
 
 
-@inlined
-def allow(s: Int, b: int, command: int, time: int) -> None:
-    """Note from when bank `b` could use a command, and the least such time of its group."""
-    ready, least = at.READY_AT + at.MAX_BANKS * command + b, s[at.BANK_AT + at.BANK_SIZE * b + at.GROUP] + at.LEAST + command
-    before = s[ready]
-    if time == before:
-        return
-    s[ready] = time
-    if before == NEVER:
-        s[at.USERS + command] += 1
-    elif time == NEVER:
-        s[at.USERS + command] -= 1
-    if time < s[least]:
-        s[least] = time
-        s[at.STALE] = 1
-    elif before == s[least]:
-        first = ready - (b & (s[at.BANKS_PER_GROUP] - 1))
-        for k in range(first, first + s[at.BANKS_PER_GROUP]):
-            if s[k] == before:
-                return
-            time = min(time, s[k])
-        s[least] = time
-        s[at.STALE] = 1
-
-
 @kernel
-def review(s: Int, b: int) -> None:
-    """The queue or the row of bank `b` has changed: which commands has it a use for, and from when?"""
-    bank = at.BANK_AT + at.BANK_SIZE * b
-    read = write = act = close = NEVER
+def review(s: Int, bank: int) -> None:
+    """The queue or the row of a bank has changed: which commands has it a use for, and from when?"""
     head = oldest(s, bank)
+    read = write = act = close = NEVER
     if s[bank + at.OPEN_ROW] == NONE:
         if head != NONE:
             act = s[bank + at.ACTIVATE_TIME]
@@ -60,16 +34,46 @@ def review(s: Int, b: int) -> None:
                 close = s[bank + at.PRECHARGE_TIME]
         elif s[head + at.ROW] != s[bank + at.OPEN_ROW] and (min(read, write) == NEVER or s[bank + at.COLUMNS] >= s[at.HIT_CAP]):
             close = s[bank + at.PRECHARGE_TIME]
-    allow(s, b, READ, read)
-    allow(s, b, WRITE, write)
-    allow(s, b, ACTIVATE, act)
-    allow(s, b, PRECHARGE, close)
+    s[bank + at.READY], s[bank + at.READY_WRITE] = read, write
+    s[bank + at.READY_ACTIVATE], s[bank + at.READY_PRECHARGE] = act, close
+    sole, uses = at.SEVERAL, 0
+    for command in range(4):
+        if s[bank + at.READY + command] != NEVER:
+            sole, uses = command, uses + 1
+    s[bank + at.SOLE] = sole if uses == 1 else at.SEVERAL
+    if uses > 0:
+        join(s, bank, at.USERS)
+    else:
+        drop(s, bank, at.USERS)
 
 
 @inlined
-def enter(s: Int, e: int) -> None:
-    """Request `e` takes the last place in its bank's queue."""
-    kind, bank = s[e + at.KIND], at.BANK_AT + at.BANK_SIZE * s[e + at.BANK]
+def offer(s: Int, bank: int, now: int) -> int:
+    """The key of the next command of a bank: from when, `now` or later; how far it is in turn; precharge, activate, column."""
+    group, only = s[bank + at.GROUP], s[at.ONLY]
+    turn = ((s[bank + at.NUMBER] - s[at.LAST_BANK] - 1) & (s[at.BANKS] - 1)) << 2
+    command = s[bank + at.SOLE]
+    if command != at.SEVERAL and only == at.ANY:
+        time = max(s[bank + at.READY + command], s[at.RANK_READ + command], s[group + command], now)
+        return int(time << 8 | turn | (3 - command))
+    key = NEVER << 8
+    if only != at.COLUMNS_ONLY:
+        close = max(s[bank + at.READY_PRECHARGE], s[at.RANK_PRECHARGE], now)
+        act = max(s[bank + at.READY_ACTIVATE], s[at.RANK_ACTIVATE], s[group + ACTIVATE], now)
+        key = min(close << 8 | turn, act << 8 | turn | (3 - ACTIVATE))
+    if only != at.ROWS:
+        read = max(s[bank + at.READY], s[at.RANK_READ], s[group], now)
+        write = max(s[bank + at.READY_WRITE], s[at.RANK_WRITE], s[group + WRITE], now)
+        if read == write < NEVER and s[s[bank + at.FIRST_HIT] + at.ORDER] < s[s[bank + at.FIRST_HIT_WRITE] + at.ORDER]:
+            write = NEVER
+        key = min(key, write << 8 | turn | (3 - WRITE), read << 8 | turn | (3 - READ))
+    return int(key)
+
+
+@inlined
+def enter(s: Int, e: int, now: int) -> None:
+    """Request `e` takes the last place in its bank's queue; the next command is issued at `now` or later."""
+    kind, bank = s[e + at.KIND], s[e + at.BANK]
     last = s[bank + at.TAIL + kind]
     s[e + at.NEXT], s[e + at.PREVIOUS] = NONE, last
     if last == NONE:
@@ -88,13 +92,18 @@ def enter(s: Int, e: int) -> None:
             news = True
         s[bank + at.QUEUED_HITS + kind] += 1
     if news:
-        review(s, s[e + at.BANK])
+        review(s, bank)
+        if s[at.CHOICE] == bank or s[at.CONTROLLER] == STRICT:
+            s[at.STALE] = 1
+        elif s[at.STALE] == 0 and s[bank + at.PLACE + at.USERS] != NONE:
+            key = offer(s, bank, now)
+            if key < s[at.KEY]:
+                s[at.KEY], s[at.CHOICE], s[at.COMMAND_TIME] = key, bank, key >> 8
 
 
 @inlined
-def serve(s: Int, b: int, kind: int, now: int) -> None:
+def serve(s: Int, bank: int, kind: int, now: int) -> None:
     """Issue the column command of the first hit and decide its completion."""
-    bank = at.BANK_AT + at.BANK_SIZE * b
     group = s[bank + at.GROUP]
     e = s[bank + at.FIRST_HIT + kind]
     before, after = s[e + at.PREVIOUS], s[e + at.NEXT]
@@ -137,9 +146,8 @@ def serve(s: Int, b: int, kind: int, now: int) -> None:
 
 
 @inlined
-def activate(s: Int, b: int, now: int) -> None:
+def activate(s: Int, bank: int, now: int) -> None:
     """Open the row of the oldest request, and see which other queued requests hit it."""
-    bank = at.BANK_AT + at.BANK_SIZE * b
     group = s[bank + at.GROUP]
     row = s[oldest(s, bank) + at.ROW]
     s[bank + at.OPEN_ROW] = row
@@ -198,6 +206,7 @@ def refresh(s: Int, now: int) -> None:
         bank = at.BANK_AT + at.BANK_SIZE * b
         s[bank + at.ACTIVATE_TIME] = clock + s[at.REFRESH_TIME]
         s[bank + at.TOUCH] = at.HIT
-        review(s, b)
+        review(s, bank)
+    s[at.STALE] = 1
     s[at.REFRESHES] += 1
     s[at.REFRESH_DUE] += s[at.REFRESH_INTERVAL]

@@ -1,7 +1,8 @@
 """What waits before a DRAM channel: how an engine puts accesses in and gets their ends out, clock by clock.
 
-Accesses enter the controller in the order of their arrival, at most one a clock, after the controller's own work of that clock; one that
-finds no room holds up those behind it. Which controller stands behind is a number in the front: the full one, or the in-order recurrence.
+What arrives are runs of neighbouring accesses. They enter the controller in the order of their arrival, at most one a clock, after the
+controller's own work of that clock; one that finds no room holds up those behind it. Which controller stands behind is a number in the
+front: the full one, or the in-order recurrence.
 A channel that nobody waits for is left alone, and catches up when the next access arrives.
 """
 
@@ -21,13 +22,14 @@ FULL, IN_ORDER = 0, 1
 CONTROLLER, HEAD, COUNT, AFTER, OPEN, WAKE = range(6)
 """Which controller; the ring of what waits; the first clock that is not yet done; accesses whose end is not yet known; the next clock."""
 RING = 8
-CLOCK, BURST, KIND, TAG = range(4)
-SIZE = 4
+CLOCK, BURST, KIND, TAG, LEFT = range(5)
+SIZE = 8
+"""Of what waits: when it arrived; its next access, READ or WRITE, whose it is; how many accesses are left."""
 
 
 @kernel
 def new_front(controller: int, capacity: int) -> Int:
-    """An empty front of a FULL or IN_ORDER channel, for at most so many accesses at once."""
+    """An empty front of a FULL or IN_ORDER channel, for at most so many runs at once."""
     f = np.zeros(RING + SIZE * capacity, np.int64)
     f[CONTROLLER], f[HEAD], f[WAKE] = controller, RING, NEVER
     return f
@@ -39,7 +41,7 @@ def due(f: Int) -> int:
     return int(f[WAKE] if f[OPEN] > 0 else NEVER)
 
 
-@kernel
+@inlined
 def look(s: Int, f: Int) -> None:
     """Find the next clock."""
     time, head = NEVER, f[HEAD]
@@ -79,28 +81,32 @@ def rest(s: Int, f: Int, clock: int) -> None:
 
 
 @kernel
-def arrive(s: Int, f: Int, clock: int, burst: int, kind: int, tag: int) -> None:
-    """An access arrives at `clock`, which is not yet done; the caller has seen that there is room in the ring."""
+def arrive(s: Int, f: Int, clock: int, burst: int, count: int, kind: int, tag: int) -> None:
+    """Accesses from `burst` on arrive at `clock`, which is not yet done; the caller has seen that there is room in the ring."""
     if f[OPEN] == 0:
         rest(s, f, clock)
     last = f[HEAD] + SIZE * f[COUNT]
     if last >= f.size:
         last -= f.size - RING
-    f[last + CLOCK], f[last + BURST], f[last + KIND], f[last + TAG] = clock, burst, kind, tag
+    f[last + CLOCK], f[last + BURST], f[last + KIND], f[last + TAG], f[last + LEFT] = clock, burst, kind, tag, count
     f[COUNT] += 1
-    f[OPEN] += 1
-    if f[COUNT] == 1 or f[OPEN] == 1:
+    f[OPEN] += count
+    if f[COUNT] == 1 or f[OPEN] == count:
         look(s, f)
 
 
 @inlined
 def leave(f: Int) -> None:
     """Take the first access out of the ring."""
-    f[HEAD] = f[HEAD] + SIZE if f[HEAD] + SIZE < f.size else RING
-    f[COUNT] -= 1
+    head = f[HEAD]
+    f[head + BURST] += 1
+    f[head + LEFT] -= 1
+    if f[head + LEFT] == 0:
+        f[HEAD] = head + SIZE if head + SIZE < f.size else RING
+        f[COUNT] -= 1
 
 
-@kernel
+@inlined
 def tick(s: Int, f: Int) -> tuple[int, int, int]:
     """Do all that happens at the clock that is due.
 

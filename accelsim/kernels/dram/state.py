@@ -38,29 +38,33 @@ the watermark. `row_shift`: bits of a burst index below its row."""
 ) = range(33)  # fmt: skip
 (
     PIECES,  # bank bits: pieces of (shift, mask, place) from PIECE_AT on
-    COMMAND_TIME, LAST_BANK, GROUPS,  # when the next command is issued; the bank of the last one
+    COMMAND_TIME, LAST_BANK, KEY, CHOICE,  # when the next command is issued; the bank of the last one; what `choose` has found
     TRANSFER_TIME, DRAINING, SERVING, QUEUED, ONLY, STALE, FREE, SEQUENCE, RING, RING_LOW, RING_HIGH, FAW_SLOT,
     REFRESH_DUE, RANK_READ, RANK_WRITE, RANK_ACTIVATE, RANK_PRECHARGE,  # not before
     READS, WRITES, ACTIVATES, PRECHARGES, REFRESHES, HITS, MISSES, CONFLICTS, LAST_DATA,  # counters; end of the last data
-) = range(33, 63)  # fmt: skip
-WAITING = 64  # + 4 * kind: head, tail, count of the read and of the write queue; the last of those known to find their banks' queues full
-BLOCKED = 3
+) = range(33, 64)  # fmt: skip
+WAITING = 64  # + kind: requests that the controller holds (staged: those that no bank's queue has taken)
+LISTED = 66  # + list: how many banks are in it
 FAW_AT = 72  # four ACT times + four_activates
-USERS = 76  # + command: banks that have a use for it
 PIECE_AT = 80
-FREED = 110  # + kind: the bank whose queue alone has had room since all waiting requests were known to find none, or NONE
 MAX_BANKS = 64
-READY_AT = 112  # + MAX_BANKS * command + bank: not before, as far as the bank is concerned; NEVER where it has no use for the command
-GROUP_AT = READY_AT + 4 * MAX_BANKS  # + GROUP_SIZE * group: not before, by command; LEAST: least READY of its banks, by command
-LEAST = 4
-GROUP_SIZE = 8
+LIST_AT = 112  # + MAX_BANKS * list: banks in no order
+MOVABLE, USERS = 0, 2
+USERS_AT = LIST_AT + MAX_BANKS * USERS
+"""Lists of banks. MOVABLE + kind: those whose queue has room and for which requests wait; USERS: those that have a use for a command."""
+GROUP_AT = LIST_AT + 3 * MAX_BANKS  # + GROUP_SIZE * group: not before, by command
+GROUP_SIZE = 4
 BANK_AT = GROUP_AT + GROUP_SIZE * MAX_BANKS
 (
-    OPEN_ROW, COLUMN_TIME, COLUMN_TIME_WRITE, PRECHARGE_TIME, ACTIVATE_TIME, COLUMNS, TOUCH, LENGTH,
-    HEAD, HEAD_WRITE, TAIL, TAIL_WRITE, QUEUED_HITS, QUEUED_HITS_WRITE, FIRST_HIT, FIRST_HIT_WRITE, GROUP,
-    WAITING_HERE, WAITING_HERE_WRITE,
-) = range(19)  # fmt: skip
-BANK_SIZE = 20
+    OPEN_ROW, GROUP, NUMBER, SOLE, READY, READY_WRITE, READY_ACTIVATE, READY_PRECHARGE,
+    COLUMN_TIME, COLUMN_TIME_WRITE, PRECHARGE_TIME, ACTIVATE_TIME, COLUMNS, TOUCH, LENGTH,
+    HEAD, HEAD_WRITE, TAIL, TAIL_WRITE, QUEUED_HITS, QUEUED_HITS_WRITE, FIRST_HIT, FIRST_HIT_WRITE,
+    FIRST_WAITING, FIRST_WAITING_WRITE, LAST_WAITING, LAST_WAITING_WRITE, PLACE,
+) = range(28)  # fmt: skip
+BANK_SIZE = 32
+"""Of a bank: READY + command: from when it could use that command, NEVER where it has no use for it; SOLE: the one command that it has a
+use for, or SEVERAL; HEAD to TAIL: its queue, by kind; FIRST_WAITING to LAST_WAITING: what waits for that; PLACE + list: its place there."""
+SEVERAL = 4
 REQUEST_AT = BANK_AT + BANK_SIZE * MAX_BANKS
 NEXT, PREVIOUS, BANK, ROW, KIND, TAG, ORDER, ARRIVAL = range(8)
 REQUEST_SIZE = 8
@@ -83,21 +87,19 @@ def new_state(parameters: Int, pieces: Int) -> Int:
         for part in range(3):
             s[PIECE_AT + 3 * k + part] = pieces[k, part]
     s[COMMAND_TIME] = s[TRANSFER_TIME] = NEVER
-    s[LAST_BANK] = NONE
-    s[GROUPS] = s[BANKS] // s[BANKS_PER_GROUP]
-    s[READY_AT:BANK_AT] = NEVER
-    for group in range(GROUP_AT, BANK_AT, GROUP_SIZE):
-        s[group : group + LEAST] = 0
+    s[LAST_BANK] = s[CHOICE] = NONE
+    s[KEY] = NEVER << 8
     s[REFRESH_DUE] = s[REFRESH_INTERVAL]
     s[RING] = ring
-    s[WAITING : WAITING + 8] = NONE
-    s[WAITING + 2] = s[WAITING + 6] = 0
-    s[FREED] = s[FREED + 1] = NONE
     for b in range(s[BANKS]):
         bank = BANK_AT + BANK_SIZE * b
+        s[bank + NUMBER] = b
         s[bank + OPEN_ROW] = NONE
         s[bank + GROUP] = GROUP_AT + GROUP_SIZE * (b // s[BANKS_PER_GROUP])
+        s[bank + SOLE] = SEVERAL
+        s[bank + READY : bank + READY_PRECHARGE + 1] = NEVER
         s[bank + HEAD : bank + TAIL_WRITE + 1] = NONE
+        s[bank + FIRST_WAITING : bank + PLACE + 3] = NONE
     s[FREE] = REQUEST_AT
     for k in range(requests):
         e = REQUEST_AT + REQUEST_SIZE * k
@@ -107,18 +109,41 @@ def new_state(parameters: Int, pieces: Int) -> Int:
 
 @inlined
 def locate(s: Int, burst: int) -> int:
-    """The bank of a burst index (bytes of the channel // burst bytes), banks of one group side by side."""
+    """The record of the bank of a burst index (bytes of the channel // burst bytes), banks of one group side by side."""
     bank = 0
     for k in range(s[PIECES]):
         piece = PIECE_AT + 3 * k
         bank |= ((burst >> s[piece]) & s[piece + 1]) << s[piece + 2]
-    return bank
+    return BANK_AT + BANK_SIZE * bank
+
+
+@inlined
+def join(s: Int, bank: int, listed: int) -> None:
+    """Put a bank into a list, unless it is there."""
+    if s[bank + PLACE + listed] == NONE:
+        count = s[LISTED + listed]
+        s[LIST_AT + MAX_BANKS * listed + count] = bank
+        s[bank + PLACE + listed] = count
+        s[LISTED + listed] = count + 1
+
+
+@inlined
+def drop(s: Int, bank: int, listed: int) -> None:
+    """Take a bank out of a list, if it is there; the last one takes its place."""
+    place = s[bank + PLACE + listed]
+    if place != NONE:
+        count = s[LISTED + listed] - 1
+        last = s[LIST_AT + MAX_BANKS * listed + count]
+        s[LIST_AT + MAX_BANKS * listed + place] = last
+        s[last + PLACE + listed] = place
+        s[bank + PLACE + listed] = NONE
+        s[LISTED + listed] = count
 
 
 @inlined
 def room(s: Int, kind: int) -> bool:
     """Whether the controller can take one more read or write."""
-    return bool(s[WAITING + 4 * kind + 2] < s[READ_QUEUE + kind])
+    return bool(s[WAITING + kind] < s[READ_QUEUE + kind])
 
 
 @inlined
@@ -146,4 +171,6 @@ def take_done(s: Int) -> tuple[int, int, int]:
     """Remove the oldest completion: its tag, READ or WRITE, its arrival. The caller has seen `done_time`."""
     k = s[RING] + DONE_SIZE * s[RING_LOW]
     s[RING_LOW] = s[RING_LOW] + 1 if s[RING] + DONE_SIZE * (s[RING_LOW] + 1) < s.size else 0
+    if s[RING_LOW] == s[RING_HIGH]:
+        s[RING_LOW] = s[RING_HIGH] = 0
     return s[k], s[k + 2], s[k + 3]

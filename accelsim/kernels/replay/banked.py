@@ -41,9 +41,9 @@ from accelsim.kernels.replay.tables import (
 
 REQUEST = "transfer channel direction left when number job down_time"
 """A request in flight: accesses still to end, and the latest end of those that have, ps; `number`: of its grant."""
-FLYING, READ_SLOT, READ_END_SLOT, WAITING_AT, WAITING, FREE = range(6)
+FLYING, READ_SLOT, READ_END_SLOT, WAITING_AT, WAITING, FREE, UNSETTLED = range(7)
 """Requests whose end is not booked; ring of reads' ends: its oldest entry, and where the next end goes; ring of reads that wait for their
-data: head and count; free request records."""
+data: head and count; free request records; whether there may be something that follows without a further grant."""
 
 
 class Dram(NamedTuple):
@@ -53,7 +53,7 @@ class Dram(NamedTuple):
     Shapes:  `states`, `fronts` int64 [channels, ...]; `pieces` int64 [pieces, 3]: shift, mask and place of the bits of the channel number;
              `requests` [in flight]; `free` int64 [in flight]: a stack of their numbers; `waiting` int64 [in flight + 1]: ring of reads in
              the order of `when`, then grant; `left` int64 [transfers]: requests to end, and 1 until all are granted; `job_left` int64
-             [dma channels, outstanding descriptors]: likewise; `job_free`: stacks of those, their heights in column 0; `counters` int64 [6]
+             [dma channels, outstanding descriptors]: likewise; `job_free`: stacks of those, their heights in column 0; `counters` int64 [7]
     """
 
     clock: int
@@ -102,11 +102,14 @@ def send(machine: Machine, state: State, dram: Dram, c: int, size: int, edge: in
     request.left, request.when, request.number, request.down_time = size * dram.bursts, 0, state.counters[GRANTS], cost.down_time
     counters[FLYING] += 1
     low = channel.cursor * dram.bursts
+    if dram.fronts.shape[0] == 1:
+        arrive(dram.states[0], dram.fronts[0], clock, low, size * dram.bursts, channel.direction, r)
+        return
     for burst in range(low, low + size * dram.bursts):
         k = 0
         for piece in range(dram.pieces.shape[0]):
             k |= ((burst >> dram.pieces[piece, 0]) & dram.pieces[piece, 1]) << dram.pieces[piece, 2]
-        arrive(dram.states[k], dram.fronts[k], clock, burst, channel.direction, r)
+        arrive(dram.states[k], dram.fronts[k], clock, burst, 1, channel.direction, r)
 
 
 @inlined
@@ -137,6 +140,7 @@ def book(machine: Machine, state: State, dram: Dram, r: int, end: int) -> None:
         counters[READ_END_SLOT] = following(counters[READ_END_SLOT], state.read_end.size)
     if channel.transfer == x:
         channel.ended = end
+    state.transfers[x].first_end = min(state.transfers[x].first_end, end)
     dram.job_left[c, request.job] -= 1
     if dram.job_left[c, request.job] == 0:
         state.descriptor_end[c, channel.descriptor_end_slot] = end
@@ -148,8 +152,8 @@ def book(machine: Machine, state: State, dram: Dram, r: int, end: int) -> None:
     counters[FLYING] -= 1
     dram.left[x] -= 1
     if dram.left[x] == 0:
-        end_transfer(state, x, end)
-        settle(machine, state)
+        end_transfer(state, c, x, end)
+        counters[UNSETTLED] = 1
     if BLOCKED <= channel.present < NEVER:
         channel.present = present_since(machine, state, dram, c)
 
@@ -219,9 +223,12 @@ def replay_banked(machine: Machine, state: State, dram: Dram) -> None:
     counters = dram.counters
     count_stored(state.layers, state.counters)
     count_drained(state.layers, state.counters)
-    settle(machine, state)
+    counters[UNSETTLED] = 1
     free = 0
     while True:
+        if counters[UNSETTLED] == 1:
+            counters[UNSETTLED] = 0
+            settle(machine, state)
         c = choose(state, dram)
         edge = NEVER if c == NONE else max(free, round_up(state.channels[c].since, machine.period))
         if counters[FLYING] > 0 and advance(machine, state, dram, edge):
@@ -265,7 +272,7 @@ def replay_banked(machine: Machine, state: State, dram: Dram) -> None:
                 channel.present = NEVER
                 channel.issued = channel.grant
                 channel.position += 1
-                settle(machine, state)
+                counters[UNSETTLED] = 1
                 continue
             open_descriptor(machine, state.descriptors[channel.descriptor], channel)
             channel.fresh = channel.chained = 1

@@ -32,9 +32,11 @@ def replay(machine: Machine, state: State) -> None:
     channels, read_end = state.channels, state.read_end
     count_stored(state.layers, state.counters)
     count_drained(state.layers, state.counters)
-    settle(machine, state)
-    edge, read_slot, read_limit = 0, 0, 0
+    edge, read_slot, read_limit, settled = 0, 0, 0, False
     while True:
+        if not settled:
+            settle(machine, state)
+            settled = True
         c, since = NONE, NEVER
         for k in range(channels.size):
             present = channels[k].present
@@ -59,7 +61,7 @@ def replay(machine: Machine, state: State) -> None:
             read_limit = read_end[read_slot]
         transfer = state.transfers[channel.transfer]
         if transfer.start == UNKNOWN:
-            transfer.start = edge
+            transfer.start, transfer.first_end = edge, end
         transfer.bytes_moved += size * machine.access
         transfer.overhead_bytes += cost.overhead
         transfer.bursts += 1
@@ -89,5 +91,5 @@ def replay(machine: Machine, state: State) -> None:
         if available == NEVER:
             channel.issued = channel.grant
             channel.position += 1
-            end_transfer(state, channel.transfer, channel.ended)
-            settle(machine, state)
+            end_transfer(state, c, channel.transfer, channel.ended)
+            settled = False

@@ -5,8 +5,9 @@ All is worked out as soon as it is known, in advance of its time; what is not ye
 
 from __future__ import annotations
 
-from accelsim.kernels.compile import inlined, kernel
+from accelsim.kernels.compile import inlined
 from accelsim.kernels.replay.tables import (
+    CONFLICT,
     DRAINED,
     FILL_DRAIN,
     FILTER,
@@ -118,9 +119,15 @@ def release(state: State, b: int, time: int) -> None:
 
 
 @inlined
-def end_transfer(state: State, x: int, end: int) -> None:
-    """Note that transfer `x` ends at `end`, and what a store sets free."""
+def end_transfer(state: State, c: int, x: int, end: int) -> None:
+    """Note that the last request of transfer `x` of channel `c` ends at `end`, when its codec is done, and what a store sets free."""
     transfer = state.transfers[x]
+    if transfer.direction == WRITE:
+        end = max(end, transfer.encoded)
+    elif transfer.codec_time + transfer.codec_latency > 0 and transfer.first_end < NEVER:
+        channel = state.channels[c]
+        channel.codec_free = max(end, max(transfer.first_end, channel.codec_free) + transfer.codec_time)
+        end = channel.codec_free + transfer.codec_latency
     transfer.end = end
     if transfer.direction == WRITE:
         layer = state.layers[transfer.layer]
@@ -192,8 +199,12 @@ def begin_transfer(machine: Machine, state: State, c: int) -> bool:
         transfer.start = round_up(ready, machine.period)
         channel.issued = transfer.start
         channel.position += 1
-        end_transfer(state, x, transfer.start)
+        end_transfer(state, c, x, transfer.start)
         return True
+    if transfer.direction == WRITE and transfer.codec_time + transfer.codec_latency > 0:
+        begun = max(ready, channel.codec_free)
+        channel.codec_free = begun + transfer.codec_time
+        ready, transfer.encoded = begun + transfer.codec_latency, begun + transfer.codec_time + transfer.codec_latency
     channel.transfer, channel.tile, channel.ended = x, transfer.tile, 0
     channel.descriptor = transfer.descriptor_low
     open_descriptor(machine, state.descriptors[channel.descriptor], channel)
@@ -239,8 +250,8 @@ def run_tile(machine: Machine, state: State, t: int) -> bool:
         before = max(0, round_up(began, machine.period) - previous)
     state.stalls[t, cause] = (tile.start - previous - before) // machine.period
     state.stalls[t, START] = before // machine.period
-    state.stalls[t, FILL_DRAIN] = tile.fill_cycles
-    tile.end = tile.start + (tile.busy_cycles + tile.fill_cycles) * machine.period
+    state.stalls[t, FILL_DRAIN], state.stalls[t, CONFLICT] = tile.fill_cycles, tile.conflict_cycles
+    tile.end = tile.start + (tile.busy_cycles + tile.fill_cycles + tile.conflict_cycles) * machine.period
     for b in (tile.ifmap, tile.filters, tile.ofmap):
         if b != NONE:
             if state.blocks[b].first_tile == t and state.blocks[b].load == NONE:
@@ -250,9 +261,9 @@ def run_tile(machine: Machine, state: State, t: int) -> bool:
     return True
 
 
-@kernel
+@inlined
 def settle(machine: Machine, state: State) -> None:
-    """Work out all that follows without a further grant."""
+    """Work out all that follows without a further grant. Called in one place of a loop, for it is long."""
     moved = True
     while moved:
         moved = False
