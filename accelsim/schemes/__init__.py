@@ -5,10 +5,13 @@ from __future__ import annotations
 from functools import cache
 
 from accelsim.errors import ConfigError, RefusalError, choices
-from accelsim.families import members
-from accelsim.schemes._chosen import Scheme, read, with_needs
+from accelsim.families import added, members
+from accelsim.schemes._chosen import PLUS, Scheme, for_maps, parts, read, with_needs
 
-__all__ = ["Scheme", "load", "names", "replayable"]
+# A file of someone else's is a scheme as one of these is.
+__path__ += added("schemes")
+
+__all__ = ["PLUS", "Scheme", "load", "names", "parts", "replayable"]
 
 
 def names() -> tuple[str, ...]:
@@ -23,13 +26,14 @@ def replayable() -> tuple[str, ...]:
 
 @cache
 def load(text: str) -> Scheme:
-    """Find a scheme, with options: `part_marker`, `zero_block:height=8,width=8`.
+    """Find a scheme, with options: `part_marker`, `zero_block:height=8,width=8`; with a weight scheme: `channel_marker+eie`.
 
     Raises:  `ConfigError` for a name that has no module here, or an option that it does not have
     """
-    name = text.partition(":")[0]
+    name = parts(text)[0].partition(":")[0]
     if name not in names():
-        raise ConfigError(f"unknown scheme {name!r}\n    {choices(names(), name)}")
+        hint = f"\n    {remedy}" if (remedy := for_maps(name)) else ""
+        raise ConfigError(f"unknown scheme {name!r}{hint}\n    {choices(names(), name)}")
     try:
         return read(text)
     except RefusalError as fault:

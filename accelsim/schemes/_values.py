@@ -9,13 +9,13 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.bits import Bits, Reader, Words
 from accelsim.graph import Shape
 from accelsim.hardware import Accelerator
-from accelsim.schemes._bits import Bits, Reader, Words
 from accelsim.schemes._chosen import Scheme, member
-from accelsim.schemes._streams import StreamOptions, Units
+from accelsim.schemes._streams import StreamOptions, Units, machine_words
 from accelsim.schemes.base import EncodedMap
-from accelsim.trace import FeatureMap, pack
+from accelsim.trace import measure
 
 
 class Codec(Protocol):
@@ -35,7 +35,7 @@ class Code:
     """A map as it is stored.
 
     `units`: the stream of each fetch unit in the order of `encoded.unit_bytes`; where units are stored as they are, all of them in one.
-    `encoded`: which units there are; the flags and sizes in it are the metadata.
+    `encoded`: which units there are; the flags and sizes in it are the metadata, and so are the `constants`, a word each.
     """
 
     scheme: Scheme
@@ -43,35 +43,29 @@ class Code:
     dtype: np.dtype[Any]
     units: tuple[bytes, ...]
     encoded: EncodedMap
-
-
-def feature_map(values: NDArray[Any]) -> FeatureMap:
-    """What a trace would know of a map. Shapes: any number type [C, H, W]. NaN is not zero, -0.0 is."""
-    channels, height, width = (int(size) for size in values.shape)
-    nonzero = np.asarray(values != 0)
-    zero_channels = np.logical_not(nonzero.any(axis=(1, 2)))
-    return FeatureMap((channels, height, width), zero_channels, nonzero.size - int(nonzero.sum()), pack(nonzero))
+    constants: bytes = b""
 
 
 def encode_values(scheme: Scheme, values: NDArray[Any], machine: Accelerator) -> Code:
     """Store a map.
 
     Shapes:  [C, H, W] of a type that is as wide as the machine's `data.ifmap_bits`
-    Raises:  `ValueError` for another type, or for a scheme that has no code; streams are really written, and their lengths are not taken
-             from the sizes of `encode`
+    Raises:  `ValueError` for another type; streams are really written, and their lengths are not taken from the sizes of `encode`
     """
     bits = machine.data.ifmap_bits
-    if values.dtype.itemsize * 8 != bits or scheme.needs == "values":
+    if values.dtype.itemsize * 8 != bits:
         raise ValueError(f"{values.dtype} under {scheme.label} on a machine of {bits}-bit maps")
-    fmap = feature_map(values)
+    fmap = measure(values, values=True)
     encoded = scheme.encode_map(fmap, machine)
-    words = np.where(values == 0, 0, np.ascontiguousarray(values).view(f"u{bits // 8}"))
+    words = machine_words(values, bits)
     codec = _codec(scheme, encoded)
     if codec is None:
         live, order = _stored_elements(encoded, fmap.shape)
-        return Code(scheme, fmap.shape, values.dtype, (words[live][order].astype(f">u{bits // 8}").tobytes(),), encoded)
+        stored, word = words[live][order], f">u{bits // 8}"
+        constants = b"" if encoded.constant is None else words[encoded.constant, 0, 0].astype(word).tobytes()
+        return Code(scheme, fmap.shape, values.dtype, (stored.astype(word).tobytes(),), encoded, constants)
     options = cast(StreamOptions, scheme.options)
-    edges, flat = Units.cut(values != 0, bits, options.unit)[0].edges.tolist(), words.ravel().astype(np.uint32)
+    edges, flat = Units.cut(values != 0, bits, options.unit)[0].edges.tolist(), words.ravel()
     stretches = [flat[low:high] for low, high in pairwise(edges)]
     units = tuple(_written(codec, stretch, bits, fmap.shape[2], options, machine.dma.access) for stretch in stretches)
     return Code(scheme, fmap.shape, values.dtype, units, encoded)
@@ -86,6 +80,8 @@ def decode(code: Code) -> NDArray[Any]:
         stored = np.empty(order.size, dtype=words.dtype)
         stored[order] = np.frombuffer(code.units[0], dtype=word)
         words[live] = stored
+        if code.encoded.constant is not None:
+            words[code.encoded.constant] = np.frombuffer(code.constants, dtype=word)[:, None, None]
         return words.view(code.dtype)
     options = cast(StreamOptions, code.scheme.options)
     edges, flat = Units.cut(words != 0, bits, options.unit)[0].edges.tolist(), words.reshape(-1)

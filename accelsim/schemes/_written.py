@@ -1,4 +1,7 @@
-"""Schemes in YAML: `dense`, `zero_block:height=8,width=8`, or a mapping `{zero_block: {height: 8, width: 8}}`; each becomes its label."""
+"""Schemes in YAML: `dense`, `zero_block:height=8,width=8`, or a mapping `{zero_block: {height: 8, width: 8}}`; each becomes its label.
+
+With a weight scheme: `channel_marker+eie`, or `{zero_block: {height: 8}, weights: eie}`.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from accelsim import weights
 from accelsim.errors import RefusalError, refuse
 from accelsim.families import members
 from accelsim.schemes._chosen import Scheme, member, read
@@ -32,23 +36,40 @@ class _Text:
         return core_schema.no_info_after_validator_function(lambda text: read(text).label, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        # An editor offers the names; a name with options is a text as well.
-        with_options = {"type": "string", "pattern": f"^({'|'.join(members('schemes'))}):[a-z_]+=.+$"}
-        return {"anyOf": [{"type": "string", "enum": list(members("schemes"))}, with_options]}
+        # An editor offers the names; a name with options, or with a weight scheme, is a text as well.
+        more = {"type": "string", "pattern": f"^{_form_of('schemes')}([+]{_form_of('weights')})?$"}
+        return {"anyOf": [{"type": "string", "enum": list(members("schemes"))}, more]}
+
+
+class _WeightText:
+    """Pydantic annotation: a weight scheme in one text."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(lambda text: weights.read(text).label, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        more = {"type": "string", "pattern": f"^{_form_of('weights')}$"}
+        return {"anyOf": [{"type": "string", "enum": list(members("weights"))}, more]}
+
+
+def _form_of(family: str) -> str:
+    return f"({'|'.join(members(family))})(:[a-z_]+=[^+]+)?"
 
 
 class _OneScheme(BaseModel):
-    """A mapping of one key, the scheme's name, to its options."""
+    """A mapping of one key, the scheme's name, to its options; and of `weights`, to a weight scheme."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
+    weights: Annotated[str, _WeightText()] = Field(default="dense", description="What is done about zeros of weights.")
+
     def label(self) -> str:
         """The scheme in one text."""
-        given = sorted(self.model_fields_set)
+        given = sorted(self.model_fields_set - {"weights"})
         if len(given) != 1:
             what = f"{len(given)} schemes in one item: {', '.join(given)}" if given else "no scheme in this item"
             refuse([RefusalError(what, "write one item for each: [{zero_block: {height: 8}}, {zvc: {}}]")])
-        return Scheme(given[0], cast(Options, getattr(self, given[0]))).label
+        return Scheme(given[0], cast(Options, getattr(self, given[0])), weights.read(self.weights)).label
 
 
 _FIELDS: dict[str, Any] = {

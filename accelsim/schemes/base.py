@@ -2,23 +2,27 @@
 
 A scheme is one module of this package, named after the scheme; members are found by file name. It has `Options` (a frozen model, every
 option with a default), `NEEDS` (what of the data it must know), `SAVES` (what it saves) and `encode(fmap, machine, options) ->
-EncodedMap`.
+EncodedMap`. It may have more: `CODEC`, a text about the speed of published encoders and decoders; `sizes`, `write` and `read`, its code
+(`_values.Codec`); `prepare(trace, index, options) -> FeatureMap`, the map that is stored where that is not the trace's own; and where
+options may change values, `seen(node, values, options) -> values`, what consumers then read.
 
 A map is cut into fetch units. A unit that lies at its place in the raster is read in part where a tile needs a part; a unit that lies in
 a slot, or packed, is written and read whole: its encoder and decoder stand between buffer and DMA engine, take a unit when its last
-element is there, and drop what the tile does not need. They are taken to keep up with the link: their rate, their latency and the memory
-in which the encoder collects a unit are not modelled.
+element is there, and drop what the tile does not need. `EncodedMap.rate` and `latency` tell engines how fast they are. The memory in
+which the encoder collects a unit is not modelled.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from accelsim import families
 from accelsim.graph import Shape
 from accelsim.hardware import Accelerator
 from accelsim.trace import FeatureMap
@@ -30,10 +34,13 @@ Layout = Literal["raster", "slots", "packed"]
 Size = Annotated[int, Field(ge=1, le=2**20)]
 
 
-class Options(BaseModel):
-    """Base of the options of every scheme: frozen, strict, no unknown ones."""
+class Options(families.Options):
+    """Base of the options of every scheme."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
+    @property
+    def lossy(self) -> bool:
+        """Whether a map that was stored may come back with other values."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +74,12 @@ class EncodedMap:
              it is skipped; codes that lie among the values (masks, runs, indices) are part of it.
              `offsets` int64, as `unit_bytes`: where each unit lies, bytes from the start of the map; None: at its place in the raster.
              `computed` bool [H, W]: positions that the layer which makes the map must compute, all channels alike; None: all.
+             `constant` bool [C]: channels of one value, told with the metadata: their units are skipped, their work is not; None: none.
     Units:   `metadata_bits`: flags, sizes and pointers of the whole map, which lie apart. `unit_height`, `unit_width`: elements.
              `extent`: bytes of the region, where units do not lie in the raster. `saves`: what a consumer skips with a skipped unit.
-    A skipped unit is neither written by the producer nor read by a consumer; the buffer supplies zeros.
+             `rate`: bytes before encoding that encoder and decoder take in a cycle, 0 if they keep up with the link; `latency`: cycles
+             from the first byte of a unit to the first one that leaves.
+    A skipped unit is neither written by the producer nor read by a consumer; the buffer supplies zeros, or the constant.
     """
 
     unit_height: int
@@ -81,6 +91,15 @@ class EncodedMap:
     offsets: Int | None = None
     extent: int = 0
     computed: Bool | None = None
+    constant: Bool | None = None
+    rate: int = 0
+    latency: int = 0
+
+    @cached_property
+    def worked(self) -> Bool:
+        """Units whose elements need work: all that are stored, and those of constant channels. Shape as `unit_bytes`."""
+        stored = self.unit_bytes > 0
+        return stored if self.constant is None else stored | self.constant[:, None, None]
 
     @property
     def payload_bytes(self) -> int:
@@ -130,8 +149,11 @@ def mark(
     saves: Saves,
     layout: Layout = "raster",
     computed: Bool | None = None,
+    fallback: bool = False,
 ) -> EncodedMap:
     """A map of which the units marked in `zero` are skipped and all others stored as they are.
+
+    `fallback`: a map that flags would not make smaller lies as under `dense`; a bit of the map tells.
 
     Shapes:  `zero` as `EncodedMap.unit_bytes`, or with an axis of length 1 where all its units are alike
     Units:   `unit`: height and width, elements
@@ -139,18 +161,28 @@ def mark(
              `packed`: live units one after the other; flags of units of known size say where each lies, so no pointers are needed.
     """
     sizes = unit_sizes(fmap.shape, *unit, machine.data.ifmap_bits)
-    stored = np.where(zero, 0, np.broadcast_to(sizes, (fmap.shape[0], *sizes.shape)))
+    dense = np.broadcast_to(sizes, (fmap.shape[0], *sizes.shape))
+    stored = np.where(zero, 0, dense)
+    if fallback and int(stored.sum()) + -(-(metadata_bits + 1) // 8) >= int(dense.sum()):
+        return as_it_is(fmap, machine, saves, 1)
     offsets, extent = place(stored, sizes, machine.dma.access, layout)
     return EncodedMap(
         unit_height=unit[0],
         unit_width=unit[1],
         unit_bytes=stored,
-        metadata_bits=metadata_bits,
+        metadata_bits=metadata_bits + fallback,
         saves=saves,
         offsets=offsets,
         extent=extent,
         computed=computed,
     )
+
+
+def as_it_is(fmap: FeatureMap, machine: Accelerator, saves: Saves, metadata_bits: int) -> EncodedMap:
+    """A map of which everything is stored, in the raster."""
+    channels, height, width = fmap.shape
+    sizes = unit_sizes(fmap.shape, height, width, machine.data.ifmap_bits)
+    return EncodedMap(height, width, np.broadcast_to(sizes, (channels, 1, 1)), metadata_bits, saves=saves)
 
 
 def place(stored: Int, dense: Int, access: int, layout: Layout) -> tuple[Int | None, int]:

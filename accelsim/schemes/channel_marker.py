@@ -18,6 +18,7 @@ from accelsim.trace import FeatureMap
 
 NEEDS: base.Needs = "counts"
 SAVES = EVERYTHING
+CODEC = "one comparison a write lane; no cost in throughput"
 
 
 class Options(base.Options):
@@ -29,6 +30,8 @@ class Options(base.Options):
     """What `printed` counts: array-sized pieces of a channel, or raster runs of as many elements."""
     layout: base.Layout = "raster"
     """Channels one after the other, each in a slot of whole accesses, or the live ones packed."""
+    fallback: bool = False
+    """Whether a map that flags would not make smaller is stored as it is, for one bit."""
 
 
 def encode(fmap: FeatureMap, machine: Accelerator, options: Options) -> EncodedMap:
@@ -36,4 +39,4 @@ def encode(fmap: FeatureMap, machine: Accelerator, options: Options) -> EncodedM
     channels, height, width = fmap.shape
     parts = parts_of_a_channel(fmap.shape, machine.pe_array.rows, machine.pe_array.cols, options.parts) if options.printed else 0
     zero = fmap.zero_channels.reshape(channels, 1, 1)
-    return mark(fmap, machine, (height, width), zero, channels * (parts + 1), SAVES, options.layout)
+    return mark(fmap, machine, (height, width), zero, channels * (parts + 1), SAVES, options.layout, fallback=options.fallback)

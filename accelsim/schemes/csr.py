@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from accelsim.bits import Bits, Reader, Words, to_bits
 from accelsim.hardware import Accelerator
 from accelsim.schemes import _streams, base
-from accelsim.schemes._bits import Bits, Reader, Words, to_bits
 from accelsim.schemes._streams import Sizes, Units
 from accelsim.schemes.base import COMPRESSION, EncodedMap
 from accelsim.trace import FeatureMap

@@ -23,6 +23,7 @@ from accelsim.trace import FeatureMap, linear_flags, part_flags, part_grid
 
 NEEDS: base.Needs = "masks"
 SAVES = EVERYTHING
+CODEC = "one comparison a write lane; no cost in throughput"
 
 
 class Options(base.Options):
@@ -38,6 +39,8 @@ class Options(base.Options):
     """What is kept for a channel beside its parts: whether all of them are zero, or how many: ceil(log2(P + 1)) bits."""
     layout: base.Layout = "raster"
     """Parts at their place in the channel, each in a slot of whole accesses, or the live ones packed."""
+    fallback: bool = False
+    """Whether a map that flags would not make smaller is stored as it is, for one bit."""
 
     @model_validator(mode="after")
     def _linear_parts_lie_in_the_raster(self) -> Options:
@@ -52,10 +55,11 @@ def encode(fmap: FeatureMap, machine: Accelerator, options: Options) -> EncodedM
     channels, parts = fmap.shape[0], parts_of_a_channel(fmap.shape, rows, cols, options.parts)
     metadata = channels * (parts + (1 if options.summary == "flag" else parts.bit_length()))
     if options.parts == "grid":
-        return mark(fmap, machine, (rows, cols), part_flags(fmap, rows, cols), metadata, SAVES, options.layout)
+        zero = part_flags(fmap, rows, cols)
+        return mark(fmap, machine, (rows, cols), zero, metadata, SAVES, options.layout, fallback=options.fallback)
     # Runs are no rectangles: each element is a unit of its own, live where its run is.
     runs = np.repeat(linear_flags(fmap, rows, cols), rows * cols, axis=1)[:, : fmap.shape[1] * fmap.shape[2]]
-    return mark(fmap, machine, (1, 1), runs.reshape(fmap.shape), metadata, SAVES)
+    return mark(fmap, machine, (1, 1), runs.reshape(fmap.shape), metadata, SAVES, fallback=options.fallback)
 
 
 def parts_of_a_channel(shape: Shape, rows: int, cols: int, parts: str) -> int:

@@ -29,9 +29,11 @@ class Options(base.Options):
     """Columns of a block."""
     layout: base.Layout = "raster"
     """Blocks at their place in each channel, each in a slot of whole accesses, or the live ones packed."""
+    fallback: bool = False
+    """Whether a map that flags would not make smaller is stored as it is, for one bit."""
 
 
 def encode(fmap: FeatureMap, machine: Accelerator, options: Options) -> EncodedMap:
     """Inactive blocks are skipped in every channel."""
     zero = np.asarray(part_flags(fmap, options.height, options.width).all(axis=0, keepdims=True))
-    return mark(fmap, machine, (options.height, options.width), zero, zero.size, SAVES, options.layout)
+    return mark(fmap, machine, (options.height, options.width), zero, zero.size, SAVES, options.layout, fallback=options.fallback)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from accelsim import schemes
+from accelsim.bits import Reader, Words
 from accelsim.errors import ModelError, choices
 from accelsim.kernels.codecs import count_pairs, encode_pairs
-from accelsim.schemes import _streams, bitmap, csr, rlc, zvc
-from accelsim.schemes._bits import Reader, Words
+from accelsim.schemes import _streams, bitmap, csr, ebpc, rlc, zvc
 from accelsim.schemes._streams import Sizes, Units
 from accelsim.schemes.base import unit_sizes
 from accelsim.trace import linear_flags, part_flags
@@ -71,24 +71,25 @@ def _marked(label: str) -> Callable[[Tensor, str, int, str], _Size]:
     return size
 
 
-def units(tensor: Tensor, params: str) -> Units:
-    """The whole map as one stream, or each channel by itself."""
+def units(tensor: Tensor, params: str, bits: int) -> Units:
+    """The whole map as one stream, or each channel by itself; words are the numbers as two's complement of `bits`."""
     nonzero = tensor.values != 0
     step = nonzero.size if "whole tensor" in params else nonzero[0].size
-    return Units(nonzero.ravel(), np.arange(0, nonzero.size + 1, step, dtype=np.int64), nonzero.shape[2])
+    words = (tensor.values & ((1 << bits) - 1)).astype(np.uint32).ravel()
+    return Units(nonzero.ravel(), np.arange(0, nonzero.size + 1, step, dtype=np.int64), nonzero.shape[2], words)
 
 
 def _coded(module: Any, **choose: Callable[[str], object]) -> Callable[[Tensor, str, int, str], _Size]:
     def size(tensor: Tensor, params: str, bits: int, where: str) -> _Size:
         options: _streams.StreamOptions = module.Options(**{name: of(params) for name, of in choose.items()})
-        found: Sizes = module.sizes(units(tensor, params), bits, options)
+        found: Sizes = module.sizes(units(tensor, params, bits), bits, options)
         return int(found.values.sum()), int(found.codes.sum())
 
     return size
 
 
 def _eie(tensor: Tensor, params: str, bits: int, where: str) -> _Size:
-    cut = units(tensor, params)
+    cut = units(tensor, params, bits)
     entries = np.empty(cut.edges.size - 1, dtype=np.int64)
     count_pairs(cut.nonzero, cut.edges, EIE_LONGEST, False, entries)
     return int(entries.sum()) * bits, int(entries.sum()) * 4
@@ -99,11 +100,13 @@ _SIZES: Mapping[str, Callable[[Tensor, str, int, str], _Size]] = MappingProxyTyp
         "dense": lambda tensor, params, bits, where: _marked("dense")(tensor, "-", bits, where),
         "marker/channel": _marked("channel_marker:printed=true,parts={parts}"),
         "marker/part": _marked("part_marker:parts={parts}"),
+        "marker/constant": _marked("constant_marker"),
         "zebra": _marked("zero_block:height={height},width={width}"),
         "zvc32": _coded(zvc),
         "bitmap": _coded(bitmap),
         "rlc/raw": _coded(rlc, packing=lambda params: "none"),
         "rlc/eyeriss64": _coded(rlc),
+        "ebpc": _coded(ebpc),
         "csr": _coded(csr, word_indices=lambda params: "word-wide" in params),
         "eie": _eie,
     }

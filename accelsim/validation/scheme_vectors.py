@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from accelsim.dram import FlatDram
 from accelsim.errors import ModelError
 from accelsim.hardware import Accelerator, BusLink, Data, Dma, PeArray, UnifiedBuffer
-from accelsim.trace import FeatureMap, pack
+from accelsim.trace import FeatureMap, measure
 from accelsim.validation.result import Compared, judged
 
 MAX_BYTES = 16 << 20
@@ -29,10 +29,7 @@ class Tensor:
     @property
     def fmap(self) -> FeatureMap:
         """What a trace would know of it."""
-        channels, height, width = (int(size) for size in self.values.shape)
-        nonzero = self.values != 0
-        dead = np.logical_not(nonzero.any(axis=(1, 2)))
-        return FeatureMap((channels, height, width), dead, int((~nonzero).sum()), pack(nonzero))
+        return measure(self.values)
 
 
 @dataclass(frozen=True, eq=False)

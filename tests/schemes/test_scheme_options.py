@@ -6,7 +6,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
-from scheme_samples import LABELS
+from scheme_samples import EVERY
 
 from accelsim import schemes
 from accelsim.errors import ConfigError, RefusalError
@@ -42,7 +42,7 @@ def written(tmp_path, monkeypatch):
     return load
 
 
-@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("label", [*EVERY, "zero_block:threshold=0.1", "zero_block:threshold=conv*:0.1/0.25;fc:0.5"])
 def test_a_label_reads_back_as_the_same_scheme(label):
     scheme = schemes.load(label)
     assert schemes.load(scheme.label) == scheme
@@ -73,7 +73,10 @@ def test_every_option_has_a_default_and_says_what_it_is(name):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("zvc:uni=3", "scheme 'zvc:uni=3': zvc: unknown key 'uni'\n    allowed: unit, layout, fallback.  Did you mean 'unit'?"),
+        (
+            "zvc:uni=3",
+            "scheme 'zvc:uni=3': zvc: unknown key 'uni'\n    allowed: unit, layout, fallback, rate, latency.  Did you mean 'unit'?",
+        ),
         ("zvc:unit=1e9", "scheme 'zvc:unit=1e9': zvc.unit: 1e9 is not a whole number\n    write 1000000000"),
         ("zvc:unit=0", "scheme 'zvc:unit=0': zvc.unit: 0 is too small\n    allowed: 1 or more"),
         ("zvc:", "scheme 'zvc:': '' is no option with a value\n    write for example zvc:unit=1024"),
@@ -125,16 +128,37 @@ def test_a_fault_in_a_run_file_is_found_at_its_place(written, text, message):
 
 
 def test_the_schema_knows_what_run_files_take(written):
-    content = yaml.safe_load(RUN.replace("SCHEMES", "dense, 'zvc:unit=64', {zero_block: {height: 8}}, {rlc: {}}"))
+    listed = "dense, 'zvc:unit=64', {zero_block: {height: 8}}, {rlc: {}}, {zero_block: {threshold: 0.5}}"
+    content = yaml.safe_load(RUN.replace("SCHEMES", listed + ", {zero_block: {threshold: {conv1: 1, 'conv2*': [0.5, 0]}}}"))
     validator = Draft202012Validator(schema("run"))
     validator.validate(content)
-    for wrong in ("dens", {"zero_block": {"heigth": 8}}, {"zero_blok": {}}, {"rlc": {"packing": "words", "unit": 0}}):
+    for wrong in (
+        "dens",
+        {"zero_block": {"heigth": 8}},
+        {"zero_blok": {}},
+        {"rlc": {"packing": "words", "unit": 0}},
+        {"zero_block": {"threshold": -1}},
+    ):
         content["run"]["schemes"] = [wrong]
         assert not validator.is_valid(content)
 
 
+def test_thresholds_stand_in_run_files_by_layer_and_channel(written):
+    found = written("{zero_block: {threshold: {'conv2*': [0.5, 0], conv1: 1}, height: 8}}, {zero_block: {threshold: 0}}")
+    assert found == ("zero_block:height=8,threshold=conv2*:0.5/0;conv1:1", "zero_block")
+    with pytest.raises(ConfigError, match=r"run.yaml:10:27: run.schemes.0.zero_block.threshold: -1 is no threshold\n"):
+        written("{zero_block: {threshold: {conv1: -1}}}")
+
+
 def test_what_is_read_is_a_label():
     assert TypeAdapter(Written).validate_python({"zero_block": {"width": 8}}) == "zero_block:width=8"
+
+
+def test_what_is_assumed_or_lost_is_told():
+    assert schemes.load("zvc").notes == schemes.load("zero_block").notes == ()
+    assert "open loop" in schemes.load("zero_block:threshold=1").notes[0]
+    assert "upper bound" in schemes.load("gemm_column").notes[0]
+    assert (schemes.load("zero_block:threshold=1").lossy, schemes.load("zero_block:threshold=0").lossy) == (True, False)
 
 
 def test_a_refusal_names_the_scheme():

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.errors import ModelError
@@ -28,6 +28,9 @@ def folder(tmp_path):
         "zebra,2x2 grid,8,64,8\n"
         "zvc32,whole tensor stream,8,64,32\n"
         "rlc/raw,restart per channel,8,80,50\n"
+        # zeros: 8 bits of ones, runs of 16 and 8 of 5 bits each; planes: a word, and one code for nine planes that do not change
+        "ebpc,whole tensor stream,8,16,24\n"
+        "marker/constant,-,8,128,3\n"
     )
     (tmp_path / "codes_b.json").write_text(
         json.dumps({"eie": {"entries_per_channel": [8, 0]}, "zebra 4x4 grid": {"zero_flags": [[0], [1]]}})
@@ -71,7 +74,50 @@ def test_one_file_may_be_given(shared, name):
 def test_other_tensors_in_the_same_form_are_taken(folder):
     comparison = validate(folder)
     assert comparison.passed, comparison.lines()
-    assert len(comparison.rows) == 6 + 2 + 3
+    assert len(comparison.rows) == 8 + 2 + 3
+
+
+def slow_sizes(values: np.ndarray, bits: int, rows: int, cols: int) -> list[tuple[str, str, int, int]]:
+    """Scheme, params, bits of payload and of metadata, each counted element by element."""
+    channels, height, width = values.shape
+    parts = [
+        [values[c, y : y + rows, x : x + cols] for y in range(0, height, rows) for x in range(0, width, cols)] for c in range(channels)
+    ]
+    live = sum(part.size for channel in parts for part in channel if part.any())
+    flat, found = values.ravel().tolist(), []
+    found.append(("dense", "-", len(flat) * bits, 0))
+    zero = sum(not channel.any() for channel in values)
+    found.append(("marker/part", f"{rows}x{cols} grid", live * bits, channels * (len(parts[0]) + 1)))
+    found.append(("zebra", f"{rows}x{cols} grid", live * bits, channels * len(parts[0])))
+    constant = sum(len(set(channel.ravel().tolist())) == 1 and channel.any() and channel.size > 1 for channel in values)
+    left = channels - zero - constant
+    found.append(("marker/constant", "-", left * height * width * bits, 2 * channels - zero + constant * bits))
+    nonzero = sum(map(bool, flat))
+    found.append(("zvc32", "whole tensor stream", nonzero * bits, 32 * -(-len(flat) // 32)))
+    found.append(("bitmap", "whole tensor", nonzero * bits, len(flat)))
+    pairs, run = 0, 0
+    for value in flat:
+        pairs, run = (pairs + 1, 0) if value or run == 31 else (pairs, run + 1)
+    pairs += run > 0
+    found.append(("rlc/raw", "whole tensor", pairs * bits, pairs * 5))
+    row_pointers = (height + 1) * (height * width).bit_length()
+    found.append(("csr", "per channel", nonzero * bits, nonzero * (width - 1).bit_length() + channels * row_pointers))
+    return found
+
+
+@settings(max_examples=30)
+@given(st.tuples(*[st.integers(1, 9)] * 3), st.integers(0, 99), st.sampled_from([8, 16, 32]), st.integers(1, 4), st.integers(1, 4))
+def test_any_tensor_in_the_same_form_is_taken_and_agrees_with_slow_counts(tmp_path_factory, shape, seed, bits, rows, cols):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(-99, 99, shape) * (rng.random(shape) < rng.random((shape[0], 1, 1)))
+    values[rng.random(shape[0]) < 0.2] = 7
+    folder = tmp_path_factory.mktemp("vectors")
+    (folder / "tensor_x.json").write_text(json.dumps({"values": values.tolist()}))
+    lines = [f"{scheme},{params},{bits},{payload},{metadata}" for scheme, params, payload, metadata in slow_sizes(values, bits, rows, cols)]
+    (folder / "expected_x.csv").write_text("\n".join(["scheme,params,word_bits,payload_bits,metadata_bits", *lines]) + "\n")
+    comparison = validate(folder)
+    assert comparison.passed, comparison.lines()
+    assert len(comparison.rows) == len(lines)
 
 
 @pytest.mark.parametrize(
