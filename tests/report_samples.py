@@ -120,7 +120,7 @@ def timeline(rows: tuple[tuple[int, ...], ...] = DENSE_TRANSFERS, later: int = 0
     return Timeline(
         tile_start=np.array([8, 24, 56 + later]) * PERIOD,
         tile_end=np.array([20, 46, 89 + later]) * PERIOD,
-        stall_cycles=np.array([[0, 3, 0, 0, 2, 5], [4, 0, 0, 0, 2, 0], [later, 0, 1, 2, 3, 7]]),
+        stall_cycles=np.array([[0, 3, 0, 0, 2, 5, 0], [4, 0, 0, 0, 2, 0, 0], [later, 0, 1, 2, 3, 7, 0]]),
         transfer_start=zeros,
         transfer_end=zeros,
         bytes_moved=moved,
@@ -180,7 +180,7 @@ def layers_frame(
 ) -> pd.DataFrame:
     """A layers table with every tensor and every cause in it, as `layers.csv` gives it."""
     random = np.random.default_rng(count)
-    sizes, causes = random.integers(10_000, 2_000_000, (count, 3)), random.integers(1, 50_000, (count, 6))
+    sizes, causes = random.integers(10_000, 2_000_000, (count, 3)), random.integers(1, 50_000, (count, 7))
     rows = []
     for number, scheme in enumerate(schemes):
         for index in range(count):

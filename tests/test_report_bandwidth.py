@@ -66,6 +66,8 @@ def test_a_run_in_which_nothing_moves_has_no_bandwidth() -> None:
 
 def test_the_frame_names_windows_schemes_and_source() -> None:
     frame = comparison().bandwidth_frame()
-    assert list(frame.columns) == ["network", "image", "scheme", "time_us", "until_us", "read_gb_per_s", "write_gb_per_s", "source"]
+    over_time = ["time_us", "until_us", "read_gb_per_s", "write_gb_per_s"]
+    held = ["held_ifmap_bytes", "held_filter_bytes", "held_ofmap_bytes", "held_kept_bytes"]
+    assert list(frame.columns) == ["network", "image", "scheme", *over_time, *held, "source"]
     assert list(frame.groupby("scheme", sort=False).size()) == [WINDOWS, WINDOWS]
     assert frame["until_us"].max() == pytest.approx(dense().time_us)

@@ -12,8 +12,9 @@ from report_samples import DENSE_TRANSFERS, accelerator, comparison, dense, mark
 from accelsim import dataflows
 from accelsim.energy import Energy as Table
 from accelsim.hardware import Data, PeArray
+from accelsim.operands import Reads, operand_reads
 from accelsim.report import Result
-from accelsim.report.energy import PARTS, Energy, Events, Reads, energy, operand_reads
+from accelsim.report.energy import PARTS, Energy, Events, energy
 
 ARRAY, DATA = PeArray(rows=2, cols=4), Data()
 PRICE = accelerator().prices

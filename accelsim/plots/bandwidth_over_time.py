@@ -21,15 +21,7 @@ def bandwidth_over_time(bandwidth: pd.DataFrame, width: float = DOUBLE_COLUMN) -
     `bandwidth`: rows of `bandwidth.csv` of one network and image. Units: `width` in inches.
     Raises:  `ConfigError` where the rows do not make one figure.
     """
-    if bandwidth.empty:
-        raise ConfigError("a figure needs at least one window; the table has none")
-    for column in ("network", "image", "source"):
-        found = list(dict.fromkeys(bandwidth[column]))
-        if len(found) > 1:
-            raise ConfigError(f"a figure shows one {column}, the table has {', '.join(map(str, found))}\n    choose the rows of one")
-    schemes = list(dict.fromkeys(bandwidth["scheme"]))
-    if len(schemes) > TALLEST:
-        raise ConfigError(f"a figure shows at most {TALLEST} schemes, the table has {len(schemes)}\n    choose the rows of fewer")
+    schemes = require_one_run(bandwidth)
     end = float(bandwidth["until_us"].max())
     divisor, unit = scaled(end * 1e6, "s", ("p", "n", "µ", "m", ""))
     figure = new_figure(width, 0.7 + 1.08 * len(schemes))
@@ -54,3 +46,20 @@ def _panel(axes: Axes, rows: pd.DataFrame, scale: float) -> None:
     axes.stairs(read + written, edges, baseline=read, fill=True, color=COLOURS["written"], linewidth=0, zorder=2)
     axes.set_ylabel("DRAM\n(GB/s)")
     axes.grid(axis="y")
+
+
+def require_one_run(bandwidth: pd.DataFrame) -> list[str]:
+    """The schemes of the rows of `bandwidth.csv` that make one figure.
+
+    Raises:  `ConfigError` where they do not
+    """
+    if bandwidth.empty:
+        raise ConfigError("a figure needs at least one window; the table has none")
+    for column in ("network", "image", "source"):
+        found = list(dict.fromkeys(bandwidth[column]))
+        if len(found) > 1:
+            raise ConfigError(f"a figure shows one {column}, the table has {', '.join(map(str, found))}\n    choose the rows of one")
+    schemes = list(dict.fromkeys(bandwidth["scheme"]))
+    if len(schemes) > TALLEST:
+        raise ConfigError(f"a figure shows at most {TALLEST} schemes, the table has {len(schemes)}\n    choose the rows of fewer")
+    return schemes

@@ -17,6 +17,7 @@ CAUSES = {
     "output": "stall_output_cycles",
     "fill/drain": "stall_fill_drain_cycles",
     "start": "stall_start_cycles",
+    "bank conflict": "stall_conflict_cycles",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from io import BytesIO
 from pathlib import Path as FilePath
@@ -20,8 +21,30 @@ from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
+from accelsim.errors import ConfigError, choices
+
 SINGLE_COLUMN, DOUBLE_COLUMN = 3.5, 7.2
 """Widths of a figure in a two-column paper, inches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Where a figure is shown. Units: `width` inches as it is laid out, `dpi` dots of the PNG an inch of that."""
+
+    width: float
+    dpi: float
+
+
+LOOKS = {"paper": Look(DOUBLE_COLUMN, 200), "column": Look(SINGLE_COLUMN, 200), "screen": Look(6.4, 300)}
+"""By name: across both columns of a paper, in one of them, or on a slide (1,920 pixels wide, larger text)."""
+
+
+def look(name: str) -> Look:
+    """The look of that name. Raises `ConfigError` for another."""
+    if name not in LOOKS:
+        raise ConfigError(f"style: {name!r} is not a style of figures\n    {choices(list(LOOKS), name)}")
+    return LOOKS[name]
+
 
 COLOURS = {
     "ifmap": "#0072B2",
@@ -33,6 +56,8 @@ COLOURS = {
     "fill/drain": "#CC79A7",
     "burst rounding": "#999999",
     "start": "#F0E442",
+    "bank conflict": "#56B4E9",
+    "kept": "#56B4E9",
     "zero": "#0072B2",
     "live": "#DCEBF5",
     "absent": "#B0B0B0",
@@ -83,7 +108,6 @@ STYLE: dict[str, Any] = {
     "hatch.linewidth": 0.5,
     "text.usetex": False,
     "axes.unicode_minus": True,
-    "savefig.dpi": 200,
     "svg.hashsalt": "accelsim",
     "svg.fonttype": "path",
     "figure.constrained_layout.h_pad": 0.03,
@@ -135,8 +159,8 @@ def draw_bars(axes: Axes, middles: Numbers, heights: Numbers, width: float, bott
     axes.autoscale_view()
 
 
-def render(figure: Figure) -> dict[str, bytes]:
-    """The figure's files by suffix, `png` (200 dots an inch) and `svg`: the same bytes whenever the figure is the same.
+def render(figure: Figure, dpi: float = LOOKS["paper"].dpi) -> dict[str, bytes]:
+    """The figure's files by suffix, `png` (of `dpi` dots an inch) and `svg`: the same bytes whenever the figure is the same.
 
     Panels are laid out once, for the PNG; the figure keeps that layout.
     """
@@ -144,14 +168,14 @@ def render(figure: Figure) -> dict[str, bytes]:
     with _settings():
         engine = figure.get_layout_engine()
         if engine is not None:
-            dpi = figure.get_dpi()
-            figure.set_dpi(STYLE["savefig.dpi"])
+            usual = figure.get_dpi()
+            figure.set_dpi(dpi)
             engine.execute(figure)
             figure.set_layout_engine(None)
-            figure.set_dpi(dpi)
+            figure.set_dpi(usual)
         for suffix, metadata in (("png", {"Software": "accelsim"}), ("svg", {"Date": None, "Creator": "accelsim"})):
             stream = BytesIO()
-            figure.savefig(stream, format=suffix, metadata=metadata)
+            figure.savefig(stream, format=suffix, dpi=dpi, metadata=metadata)
             files[suffix] = stream.getvalue()
     return files
 

@@ -4,7 +4,18 @@ from accelsim.report.comparison import Comparison
 from accelsim.report.counting import PaperCount, saved_elements
 from accelsim.report.result import COLUMNS, LayerRow, Result
 from accelsim.report.terminal import layer_table, notes, tables, totals_table
-from accelsim.report.writer import read_bandwidth, read_layers, require_writable, summary, write, write_files
+from accelsim.report.writer import (
+    contents,
+    peak_rates,
+    read_bandwidth,
+    read_layers,
+    read_peaks,
+    require_writable,
+    summary,
+    version,
+    write,
+    write_files,
+)
 
 __all__ = [
     "COLUMNS",
@@ -12,15 +23,19 @@ __all__ = [
     "LayerRow",
     "PaperCount",
     "Result",
+    "contents",
     "layer_table",
     "notes",
+    "peak_rates",
     "read_bandwidth",
     "read_layers",
+    "read_peaks",
     "require_writable",
     "saved_elements",
     "summary",
     "tables",
     "totals_table",
+    "version",
     "write",
     "write_files",
 ]

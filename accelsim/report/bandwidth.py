@@ -1,12 +1,14 @@
-"""Bytes per second over time, out of when transfers began and ended."""
+"""Bytes per second over time, out of when transfers began and ended; the table of what is known over time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from accelsim.engines.occupancy import HELD, Occupancy
 from accelsim.schedule.tables import READ, Schedule
 from accelsim.timeline import Timeline
 
@@ -38,6 +40,23 @@ class Bandwidth:
         edges = np.unique(np.linspace(0, end, min(windows, end) + 1).round().astype(np.int64))
         reads = schedule.transfers.direction == READ
         return cls(edges, _rates(schedule, timeline, reads, edges), _rates(schedule, timeline, ~reads, edges))
+
+
+def over_time(bandwidth: Bandwidth, occupancy: Occupancy) -> pd.DataFrame:
+    """One row per window of a run, the columns of `bandwidth.csv` that are numbers.
+
+    Units:   microseconds (begin and end of the window), 10^9 bytes a second, mean bytes in the buffer by what holds them
+    """
+    held = dict(zip(HELD, occupancy.windows(bandwidth.edges).round(3), strict=True))
+    return pd.DataFrame(
+        {
+            "time_us": bandwidth.edges[:-1] / 1e6,
+            "until_us": bandwidth.edges[1:] / 1e6,
+            "read_gb_per_s": bandwidth.read.round(6),
+            "write_gb_per_s": bandwidth.write.round(6),
+            **{f"held_{name}_bytes": means for name, means in held.items()},
+        }
+    )
 
 
 def _rates(schedule: Schedule, timeline: Timeline, chosen: NDArray[np.bool_], edges: Int) -> Numbers:

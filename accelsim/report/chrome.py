@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.engines.occupancy import HELD, Occupancy, spans
 from accelsim.hardware import Accelerator
 from accelsim.report.bandwidth import Bandwidth
-from accelsim.schedule.tables import FILTER, IFMAP, NONE, OFMAP, READ, TENSOR_NAMES, WRITE, Schedule
+from accelsim.schedule.tables import FILTER, IFMAP, OFMAP, READ, TENSOR_NAMES, WRITE, Schedule
 from accelsim.timeline import CAUSES, Timeline
 from accelsim.trace import Trace
 
@@ -31,7 +32,7 @@ ARRAY, DMA, BUFFER, DRAM = "PE array", "DMA", "buffer", "DRAM"
 GROUPS = (ARRAY, DMA, BUFFER, DRAM)
 CLASSES = (IFMAP, FILTER, OFMAP)
 GAP_CAUSES = ("start", "ifmap", "filter", "metadata", "output")
-"""Causes of stalls in the gap before a tile, in the order in which they are drawn; fill and drain lie inside the tile."""
+"""Causes of stalls in the gap before a tile, in the order in which they are drawn; fill, drain and conflicts lie inside the tile."""
 MICRO = 10**6
 """Picoseconds of a microsecond."""
 COUNTS = 2000
@@ -71,7 +72,8 @@ def side_by_side(trace: Trace, replays: Sequence[tuple[Schedule, Timeline]], acc
         "schemes": [schedule.scheme for schedule, _ in replays],
         "left_out": left_out,
         "notes": [
-            "ts and dur are microseconds; within a gap the start stall is drawn first; fill and drain of a tile are drawn at its start",
+            "ts and dur are microseconds; within a gap the start stall is drawn first; fill and drain of a tile are drawn at its start, "
+            "conflicts in the buffer at its end",
             "where slices were left out, each layer shows its first tiles; layers, occupancy and bandwidth are whole",
             "a block is drawn from the first request of its load (or its first tile) to its release",
             "bandwidth spreads the bytes of a transfer evenly over its time (report/bandwidth.py)",
@@ -140,8 +142,9 @@ class _Run:
             begin = end
 
     def tiles(self) -> Iterator[_Slice]:
-        """Tiles, and inside them fill and work where both take time."""
+        """Tiles, and inside them fill, work and conflicts in the buffer, where more than one takes time."""
         tiles, names = self.schedule.tiles, self.schedule.names
+        conflicts = self.times.stall_cycles[:, CAUSES.index("conflict")].tolist()
         for t in np.flatnonzero(self.shown).tolist():
             begin, end = int(self.times.tile_start[t]), int(self.times.tile_end[t])
             layer, fill, busy = (int(column[t]) for column in (tiles.layer, tiles.fill_cycles, tiles.busy_cycles))
@@ -149,9 +152,13 @@ class _Run:
             number = t - int(self.schedule.layers.tile_low[layer])
             args = {"tile": t, "busy_cycles": busy, "fill_cycles": fill, "macs_done": done, "macs_skipped": skipped}
             yield _Slice(f"{names[layer]} tile {number}", begin, end, args)
-            if fill and busy:
-                yield _Slice("fill and drain", begin, begin + fill * self.period, {})
-                yield _Slice("work", begin + fill * self.period, end, {})
+            held = conflicts[t] * self.period
+            if held or (fill and busy):
+                parts = {"fill and drain": fill * self.period, "work": busy * self.period, "wait: conflict": held}
+                for name, time in parts.items():
+                    if time:
+                        yield _Slice(name, begin, begin + time, {})
+                    begin += time
 
     def stalls(self) -> Iterator[_Slice]:
         """Gaps before tiles by cause, and the wait for the last stores."""
@@ -190,31 +197,21 @@ class _Run:
     def blocks(self, chosen: Int) -> Iterator[_Slice]:
         """Blocks from their first byte to their release."""
         blocks, names = self.schedule.blocks, self.schedule.names
-        begin, end = self.held
+        begin, end = spans(self.schedule, self.times)
+        end = np.maximum(begin, end)
         for b in chosen.tolist():
             layer, tensor = names[int(blocks.layer[b])], TENSOR_NAMES[int(blocks.tensor[b])]
             tiles = f"{int(blocks.first_tile[b])} to {int(blocks.last_tile[b])}"
             yield _Slice(f"{tensor} of {layer}", int(begin[b]), int(end[b]), {"bytes": int(blocks.bytes[b]), "block": b, "tiles": tiles})
 
-    @property
-    def held(self) -> tuple[Int, Int]:
-        """When each block begins and ends to be in the buffer, ps [blocks]."""
-        blocks, times = self.schedule.blocks, self.times
-        begin, end = times.tile_start[blocks.first_tile], times.tile_end[blocks.last_tile]
-        loaded, stored = blocks.load != NONE, blocks.store != NONE
-        begin[loaded] = times.transfer_start[blocks.load[loaded]]
-        end[stored] = times.transfer_end[blocks.store[stored]]
-        return begin, np.maximum(begin, end)
-
     def counters(self, first_group: int) -> Iterator[Event]:
         """Buffer occupancy by class, and DRAM bandwidth; both over the whole run."""
-        blocks, (begin, end) = self.schedule.blocks, self.held
-        changes = np.unique(np.concatenate([[0], begin, end]))
+        occupancy = Occupancy.of(self.schedule, self.times)
+        changes = occupancy.times
         if len(changes) > COUNTS:  # the level at evenly spread moments
             changes = np.linspace(0, self.times.end, COUNTS).astype(np.int64)
-        levels = {TENSOR_NAMES[tensor]: _level(changes, blocks.tensor == tensor, begin, end, blocks.bytes) for tensor in CLASSES}
-        for index, time in enumerate(changes.tolist()):
-            held = {name: int(level[index]) for name, level in levels.items()}
+        for time, levels in zip(changes.tolist(), occupancy.at(changes).T.tolist(), strict=True):
+            held = {name: level for name, level in zip(HELD, levels, strict=True) if name != "kept" or self.schedule.kept}
             yield {**_counter("buffer bytes", time, first_group + GROUPS.index(BUFFER) + 1), "args": held}
         rates = Bandwidth.of(self.schedule, self.times, COUNTS)
         for time, read, write in zip(rates.edges[:-1].tolist(), rates.read.tolist(), rates.write.tolist(), strict=True):
@@ -227,22 +224,14 @@ def _shown(schedule: Schedule, times: Timeline, limit: int) -> NDArray[np.bool_]
     """The tiles that are drawn: the first ones of each layer, as many for each as the limit allows."""
     tiles, layers = schedule.tiles, schedule.layers
     gaps = [column for column, cause in enumerate(CAUSES) if cause in GAP_CAUSES]
-    slices = 1 + 2 * (tiles.fill_cycles > 0) + (times.stall_cycles[:, gaps] > 0).sum(axis=1)
+    conflicts = times.stall_cycles[:, CAUSES.index("conflict")]
+    slices = 1 + 2 * (tiles.fill_cycles > 0) + 2 * (conflicts > 0) + (times.stall_cycles[:, gaps] > 0).sum(axis=1)
     np.add.at(slices, schedule.transfers.tile, 1)
     np.add.at(slices, schedule.blocks.first_tile, 1)
     rank = np.arange(len(tiles.layer)) - layers.tile_low[tiles.layer]
     up_to_rank = np.cumsum(np.bincount(rank, weights=slices)) + len(layers.node)
     shown: NDArray[np.bool_] = rank < np.searchsorted(up_to_rank, limit, side="right")
     return shown
-
-
-def _level(at: Int, chosen: NDArray[np.bool_], begin: Int, end: Int, size: Int) -> Int:
-    """Bytes held right after each moment; what ends at a moment is gone."""
-    times, change = np.concatenate([begin[chosen], end[chosen]]), np.concatenate([size[chosen], -size[chosen]])
-    order = np.argsort(times, kind="stable")
-    passed = np.concatenate([[0], np.cumsum(change[order])])
-    level: Int = passed[np.searchsorted(times[order], at, side="right")]
-    return level
 
 
 def _lanes(group: str, name: str, slices: Iterable[_Slice]) -> Iterator[_Track]:

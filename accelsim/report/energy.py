@@ -11,11 +11,12 @@ What is counted, and what is an estimate:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 
-from accelsim.energy import BufferEnergy, Prices
-from accelsim.hardware import Data, PeArray
+from accelsim.energy import Prices
+from accelsim.hardware import Data
+from accelsim.operands import Reads
 
 PARTS = ("mac", "buffer", "link", "dram", "static")
 """Where energy goes; the columns of a report are `energy_<part>_nj`."""
@@ -26,7 +27,8 @@ class Events:
     """What happened in one layer.
 
     Units:   bytes wanted by tensor, as in `layers.csv`; `*_moved` bytes that the DRAM moved each way; `link` bytes on the wire, overhead
-             included; `activates` of DRAM rows (a flat DRAM has none); `duration` picoseconds
+             included; `activates` of DRAM rows (a flat DRAM has none); `duration` picoseconds; `kept_*` bytes of maps that stay in the
+             buffer: of the one that the layer reads there, and of its own that is not written to DRAM
     """
 
     macs_done: int
@@ -41,6 +43,8 @@ class Events:
     link: int
     duration: int
     activates: int = 0
+    kept_read: int = 0
+    kept_written: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,42 +63,10 @@ class Energy:
         return self.mac + self.buffer + self.link + self.dram + self.static
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
-    """Elements read from the buffer for one MAC; `psum` also written back as often."""
-
-    ifmap: float
-    filter: float
-    psum: float = 0.0
-
-
-def operand_reads(array: PeArray, buffer: BufferEnergy) -> Reads:
-    """How often a MAC reaches into the buffer when the whole array works; with idle lanes it is more often. What `buffer` says comes first.
-
-    spatial: each element of the array takes its own ifmap element (no links between neighbours), all share one weight.
-    os: an ifmap element passes along a row, a weight down a column.
-    ws, is: what stays in the array is read as it is brought; the other operand passes along, sums leave each column.
-    row_stationary: Eyeriss as measured, 208.5 MB of buffer accesses for 2.66 G MACs of 16 bit, shared out evenly between the operands.
-    A dataflow that is not among them has no reuse: each operand is read for each MAC.
-    Source:  row_stationary: Chen et al., JSSC 2017, table V; the others follow from the dataflow
-    """
-    rows, cols = array.rows, array.cols
-    known = {
-        "spatial": Reads(ifmap=1.0, filter=1 / (rows * cols)),
-        "os": Reads(ifmap=1 / cols, filter=1 / rows),
-        "ws": Reads(ifmap=1 / cols, filter=0.0, psum=1 / rows),
-        "is": Reads(ifmap=0.0, filter=1 / cols, psum=1 / rows),
-        "row_stationary": Reads(ifmap=0.0196, filter=0.0196),
-    }
-    reads = known.get(array.dataflow, Reads(ifmap=1.0, filter=1.0))
-    given = {"ifmap": buffer.ifmap_reads, "filter": buffer.filter_reads, "psum": buffer.psum_reads}
-    return replace(reads, **{name: value for name, value in given.items() if value is not None})
-
-
 def energy(events: Events, price: Prices, reads: Reads, data: Data) -> Energy:
     """Energy of one layer on a machine with these prices."""
     # What was brought is read at least once, also by layers without MACs.
-    ifmap = max(ceil(events.macs_done * reads.ifmap) * data.ifmap_bits // 8, events.read_ifmap)
+    ifmap = max(ceil(events.macs_done * reads.ifmap) * data.ifmap_bits // 8, events.read_ifmap + events.kept_read)
     filters = max(ceil(events.macs_done * reads.filter) * data.filter_bits // 8, events.read_filter)
     sums = ceil(events.macs_done * reads.psum) * data.psum_bits // 8
     results = events.write_ofmap + events.write_psum
@@ -104,6 +76,7 @@ def energy(events: Events, price: Prices, reads: Reads, data: Data) -> Energy:
         + events.read_filter * price.filter_write
         + filters * price.filter_read
         + (events.read_psum + results + sums) * (price.ofmap_write + price.ofmap_read)
+        + events.kept_written * price.ofmap_write
         + events.metadata * (price.marker_write + price.marker_read)
     )
     dram = events.read_moved * price.dram_read + events.write_moved * price.dram_write + events.activates * price.activate

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from accelsim.engines.occupancy import Occupancy
 from accelsim.errors import EngineError
 from accelsim.hardware import Accelerator
-from accelsim.report.bandwidth import Bandwidth
+from accelsim.operands import operand_reads
+from accelsim.report.bandwidth import Bandwidth, over_time
 from accelsim.report.counting import PaperCount, saved_elements
-from accelsim.report.energy import PARTS, Events, energy, operand_reads
+from accelsim.report.energy import PARTS, Events, energy
 from accelsim.schedule.tables import FILTER, IFMAP, METADATA, NONE, OFMAP, READ, WRITE, Schedule
 from accelsim.timeline import CAUSES, DRAM_COUNTS, Timeline
 from accelsim.trace import Trace
@@ -28,10 +30,11 @@ class LayerRow:
 
     Units:   cycles of the accelerator clock; bytes; multiply-accumulates; elements; counts; nanojoules.
     Cycles:  the layer's window runs from the end of the previous layer's last tile to the end of its own last tile (the last layer
-             also has the wait for its stores, an output stall); total = busy + the six stalls, exactly.
+             also has the wait for its stores, an output stall); total = busy + the seven stalls, exactly.
     Bytes:   `read_*` and `write_*` are bytes wanted by tensor; with the two `psum` columns (partial sums spilled and read back) they add
              up to `bytes_wanted`. `bytes_moved` is what whole bursts carried, `link_overhead_bytes` what the link added around them,
-             `bytes_dense` what the dense scheme would have wanted.
+             `bytes_dense` what the dense scheme would have wanted. `kept_bytes` stayed in the buffer (`keep_on_chip`): read there, once, or
+             of the layer's own map and never written; they are in no other column.
     `ifmap_loads`: times the dense scheme fetches the ifmap (1: once; 0: it was still in the buffer). `utilisation`: MACs done over
     rows * cols * busy cycles; NaN for a layer without MACs or without busy cycles. `zero_channels` and what follows describe the
     layer's own output map; `saved_elements` counts it as the paper does.
@@ -61,9 +64,11 @@ class LayerRow:
     read_psum_bytes: int
     write_psum_bytes: int
     bytes_dense: int
+    kept_bytes: int
     descriptors: int
     bursts: int
     tiles: int
+    stall_conflict_cycles: int
     ifmap_loads: float
     utilisation: float
     tiling: str
@@ -96,7 +101,8 @@ class Result:
     """One trace replayed on one machine under one scheme.
 
     Units:   `peak_bytes`: most bytes held at once by ifmap, filter and ofmap blocks. `busy_ps`: time each moving part worked.
-             `bandwidth`: bytes a second in windows of the run. `dram`: `DRAM_COUNTS` over all channels; empty for a flat DRAM.
+             `bandwidth`: bytes a second in windows of the run. `occupancy`: bytes held over time. `dram`: `DRAM_COUNTS` over all
+             channels; empty for a flat DRAM.
     `source`: 'inference', 'published statistics' or 'synthetic'. `fused`: layer -> why it has no row of its own.
     """
 
@@ -114,6 +120,7 @@ class Result:
     peak_bytes: Mapping[str, int]
     busy_ps: Mapping[str, int]
     bandwidth: Bandwidth
+    occupancy: Occupancy
     dram: Mapping[str, int]
     fused: Mapping[str, str]
     notes: tuple[str, ...]
@@ -144,6 +151,7 @@ class Result:
                 "dram": int(timeline.dram_busy),
             },
             bandwidth=Bandwidth.of(schedule, timeline),
+            occupancy=Occupancy.of(schedule, timeline),
             dram=dict(zip(DRAM_COUNTS[:-1], timeline.dram_counts.sum(axis=0).tolist(), strict=False)) if timeline.dram_counts.size else {},
             fused=dict(schedule.fused),
             notes=tuple(schedule.notes),
@@ -197,15 +205,8 @@ class Result:
         return frame.astype(NUMBER_TYPES)[list(COLUMNS)]
 
     def bandwidth_frame(self) -> pd.DataFrame:
-        """One row per window of the run, the columns of `bandwidth.csv`. Units: microseconds (begin of the window), 10^9 bytes a second."""
-        frame = pd.DataFrame(
-            {
-                "time_us": self.bandwidth.edges[:-1] / 1e6,
-                "until_us": self.bandwidth.edges[1:] / 1e6,
-                "read_gb_per_s": self.bandwidth.read.round(6),
-                "write_gb_per_s": self.bandwidth.write.round(6),
-            }
-        )
+        """One row per window of the run, the columns of `bandwidth.csv`."""
+        frame = over_time(self.bandwidth, self.occupancy)
         for position, name in enumerate(("network", "image", "scheme")):
             frame.insert(position, name, getattr(self, name))
         frame["source"] = self.source
@@ -269,6 +270,7 @@ def _rows(trace: Trace, accelerator: Accelerator, schedule: Schedule, timeline: 
         "bytes_moved": by_transfer(timeline.bytes_moved),
         "link_overhead_bytes": by_transfer(timeline.overhead_bytes),
         "bytes_dense": by_transfer(transfers.bytes_dense),
+        "kept_bytes": (kept := _kept(schedule)).sum(axis=0),
         "descriptors": by_transfer(transfers.descriptor_high - transfers.descriptor_low),
         "bursts": by_transfer(timeline.bursts),
         "tiles": by_tile(np.ones_like(tiles.layer)),
@@ -302,6 +304,8 @@ def _rows(trace: Trace, accelerator: Accelerator, schedule: Schedule, timeline: 
             link=numbers["bytes_moved"] + numbers["link_overhead_bytes"],
             duration=numbers["total_cycles"] * accelerator.period,
             activates=int(activates[index]),
+            kept_read=int(kept[0, index]),
+            kept_written=int(kept[1, index]),
         )
         spent = energy(events, price, reads, accelerator.data)
         works = numbers["busy_cycles"] > 0 and int(layers.macs[index]) > 0
@@ -345,6 +349,15 @@ def _windows(schedule: Schedule, timeline: Timeline, period: int) -> Int:
         layer = schedule.names[int(np.flatnonzero(windows % period)[0])]
         raise EngineError(f"{layer}: its last tile does not end on an edge of the {period} ps clock")
     return windows // period
+
+
+def _kept(schedule: Schedule) -> Int:
+    """Bytes that each layer reads from the buffer rather than from DRAM, and those that it does not write. Shape: int64 [2, layers]."""
+    kept = np.zeros((2, len(schedule.layers.node)), np.int64)
+    for one in schedule.kept:
+        kept[0, one.reader] += one.read
+        kept[1, one.layer] += one.unwritten
+    return kept
 
 
 def _spills(schedule: Schedule) -> NDArray[np.bool_]:

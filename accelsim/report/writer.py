@@ -7,19 +7,22 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict
+from importlib import metadata
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
+from accelsim.engines.occupancy import HELD
 from accelsim.errors import ConfigError
+from accelsim.hardware import Accelerator, peaks
 from accelsim.report.comparison import Comparison
 from accelsim.report.result import COLUMNS, FLOAT_COLUMNS, NUMBER_TYPES, TEXT_COLUMNS, Result
 
 BANDWIDTH_TYPES = dict.fromkeys(("network", "image", "scheme", "source"), str) | dict.fromkeys(
-    ("time_us", "until_us", "read_gb_per_s", "write_gb_per_s"), float
+    ("time_us", "until_us", "read_gb_per_s", "write_gb_per_s", *(f"held_{name}_bytes" for name in HELD)), float
 )
 """Columns of `bandwidth.csv` and their types."""
 
@@ -27,11 +30,14 @@ ACCOUNTING: Mapping[str, str] = {
     "cycles": "accelerator cycles; a layer's window runs from the end of the previous layer's last tile to the end of its own last tile, "
     "the last layer's to the end of the last store; total = busy + stalls, exactly",
     "stalls": "each cycle in which the array does not work has one cause: waiting for ifmap, filter, metadata or a free output slot, "
-    "fill and drain of the array, or start (the layer's producers had not yet stored their maps)",
+    "fill and drain of the array, start (the layer's producers had not yet stored their maps), or conflict (the DMA engine was at the "
+    "bank of the buffer that the array wanted; only where the buffer has a `banking`: engines/contention.py)",
     "read_*_bytes, write_*_bytes": "bytes wanted by tensor; with read_psum and write_psum (partial sums spilled and read back) they add "
     "up to bytes_wanted",
     "bytes_moved": "bytes of whole DRAM accesses; the excess over bytes_wanted is burst rounding",
     "bytes_dense": "bytes the dense scheme would have wanted",
+    "buffer_occupancy": "bytes held at once at most, and on average over the run, by blocks of ifmap, filter and ofmap (from the first "
+    "request of a load, or the first tile, to the release), by maps kept on chip, and by all; peak_buffer_bytes counts from allocation",
     "dram": "accesses, commands and row hits, misses (bank closed) and conflicts (another row open) of all channels; posted writes that "
     "the controller still holds at the end are included; empty for a flat DRAM",
     "link_overhead_bytes": "headers and link-layer packets around the payload, not part of bytes_moved",
@@ -48,17 +54,20 @@ ACCOUNTING: Mapping[str, str] = {
 
 
 def write(folder: Path, comparisons: Sequence[Comparison], config_text: str, files: Mapping[str, bytes] | None = None) -> tuple[Path, ...]:
-    """Write a results folder: `layers.csv` and `.parquet`, `bandwidth.csv`, `config.yaml`, `files`, and `summary.json` last.
+    """Write a results folder of `contents` as `write_files` does. Raises `ConfigError` where the folder cannot be written."""
+    return write_files(folder, contents(comparisons, config_text, files))
+
+
+def contents(comparisons: Sequence[Comparison], config_text: str, files: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+    """The files of a results folder: `layers.csv` and `.parquet`, `bandwidth.csv`, `config.yaml`, `files`, and `summary.json` last.
 
     `config_text` is the resolved configuration. `files`: further files (figures, timelines) by relative path, `figures/x.png`.
-    A new folder appears complete or not at all; in an existing one each file is replaced whole, and other files stay.
-    Raises:  `ConfigError` where the folder cannot be written; what was begun is removed.
     """
     frame = pd.concat([comparison.as_frame() for comparison in comparisons], ignore_index=True)
     bandwidth = pd.concat([comparison.bandwidth_frame() for comparison in comparisons], ignore_index=True)
     parquet = BytesIO()
     frame.to_parquet(parquet, engine="pyarrow", index=False)
-    contents = {
+    return {
         "layers.csv": frame.to_csv(index=False, lineterminator="\n").encode(),
         "layers.parquet": parquet.getvalue(),
         "bandwidth.csv": bandwidth.to_csv(index=False, lineterminator="\n").encode(),
@@ -67,7 +76,6 @@ def write(folder: Path, comparisons: Sequence[Comparison], config_text: str, fil
         # Last, so that a folder with a new summary has everything else new too.
         "summary.json": (json.dumps(summary(comparisons), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(),
     }
-    return write_files(folder, contents)
 
 
 def write_files(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...]:
@@ -101,7 +109,7 @@ def require_writable(folder: Path) -> None:
 def summary(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """What `summary.json` holds: totals and ratios per network, image and scheme, and where they come from."""
     return {
-        "accelsim": _version(),
+        "accelsim": version(),
         "accounting": dict(ACCOUNTING),
         "comparisons": [
             {
@@ -116,6 +124,7 @@ def summary(comparisons: Sequence[Comparison]) -> dict[str, Any]:
                 "paper": _paper(comparison.baseline),
                 "energy_estimates": list(comparison.accelerator.prices.estimates),
                 "accelerator": comparison.accelerator.model_dump(mode="json"),
+                "peaks": peak_rates(comparison.accelerator),
                 "baseline": comparison.baseline.scheme,
                 "schemes": {result.scheme: _scheme(comparison, result) for result in comparison.results},
             }
@@ -151,6 +160,20 @@ def read_layers(path: Path) -> pd.DataFrame:
         raise ConfigError(f"{path}: a count is not a whole number: {error}\n    make it again: accelsim run") from error
 
 
+def read_peaks(folder: Path) -> dict[tuple[str, str], Mapping[str, float]]:
+    """Peak rates of the machine of each comparison in a results folder's `summary.json`, by network and image.
+
+    Raises:  `ConfigError` where it is missing, or is not such a file.
+    """
+    path = Path(folder) / "summary.json"
+    try:
+        comparisons = json.loads(path.read_text("utf-8"))["comparisons"]
+        return {(each["network"], each["image"]): {name: float(value) for name, value in each["peaks"].items()} for each in comparisons}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else repr(error)
+        raise ConfigError(f"{path}: cannot read the machine's peak rates: {reason}\n    make it again: accelsim run") from error
+
+
 def read_bandwidth(folder: Path) -> pd.DataFrame:
     """Read `bandwidth.csv` of a results folder back with its types.
 
@@ -168,11 +191,24 @@ def read_bandwidth(folder: Path) -> pd.DataFrame:
     return frame
 
 
-def _version() -> str:
+def version() -> str:
+    """Version of the installed program."""
     try:
-        return version("accelsim")
-    except PackageNotFoundError:
+        return metadata.version("accelsim")
+    except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def peak_rates(accelerator: Accelerator) -> dict[str, float]:
+    """Peak rates of a machine; units are in the names."""
+    peak = peaks(accelerator)
+    return {
+        "macs_per_s": peak.macs,
+        "dram_bytes_per_s": peak.dram,
+        "link_read_bytes_per_s": peak.link_read,
+        "link_write_bytes_per_s": peak.link_write,
+        "clock_period_ps": accelerator.period,
+    }
 
 
 def _paper(result: Result) -> dict[str, float]:
@@ -205,8 +241,13 @@ def _scheme(comparison: Comparison, result: Result) -> dict[str, Any]:
         "busy_percent": {part: round(100 * busy / total_ps, 6) if total_ps else 0.0 for part, busy in result.busy_ps.items()},
         "dram": {**result.dram, "row_hit_percent": round(result.row_hit_percent, 6)} if result.dram else {},
         "peak_buffer_bytes": dict(result.peak_bytes),
+        "buffer_occupancy": {
+            "peak_bytes": result.occupancy.peak,
+            "mean_bytes": {what: round(held, 3) for what, held in result.occupancy.mean.items()},
+        },
         "ratios": {name: value if value is None else round(value, 9) for name, value in ratios.items()},
         "slower_layers": dict(comparison.slower_layers(result.scheme)),
+        "slowdowns": [asdict(slow) | {"why": slow.why} for slow in comparison.slowdowns(result.scheme)],
         "without_own_row": dict(result.fused),
         "notes": list(result.notes),
     }

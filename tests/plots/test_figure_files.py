@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from report_samples import comparison, layers_frame, trace
 
-from accelsim import plots
+from accelsim import plots, simulate
+from accelsim.errors import ConfigError
 from accelsim.plots.style import slug
 from accelsim.report import read_layers, write
 
@@ -100,3 +101,24 @@ def test_each_network_and_image_has_its_own_figures() -> None:
         "a_cat_bytes_per_layer",
         "b_dog_bytes_per_layer",
     ]
+
+
+def test_a_slide_is_1920_pixels_wide_and_its_text_larger(tmp_path: Path) -> None:
+    look = plots.look("screen")
+    png = plots.render(plots.bytes_per_layer(layers_frame(3), look.width), look.dpi)["png"]
+    assert int.from_bytes(png[16:20], "big") == 1920
+    assert look.width < plots.look("paper").width
+
+
+def test_an_unknown_style_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'screen'"):
+        plots.look("scren")
+
+
+def test_the_figures_of_a_folder_are_drawn_again_in_another_style(tmp_path: Path) -> None:
+    write(tmp_path, [comparison()], "run:\n  name: x\n")
+    drawn = list(simulate.plot(tmp_path, "column"))
+    names = {path.name for path in drawn}
+    assert {"two_layers_checks_bytes_per_layer.png", "two_layers_checks_bandwidth_over_time.svg"} <= names
+    png = (tmp_path / "figures" / "two_layers_checks_bytes_per_layer.png").read_bytes()
+    assert int.from_bytes(png[16:20], "big") == 700

@@ -22,6 +22,7 @@ from accelsim import plots
 from accelsim.errors import ConfigError
 from accelsim.trace import Trace
 
+ROOF = plots.Roof(2e11, 1.28e10, 1250)
 OF_LAYERS = {
     "bytes_per_layer": plots.bytes_per_layer,
     "stall_causes": plots.stall_causes,
@@ -169,9 +170,9 @@ def test_tensors_that_never_move_are_left_out_of_bars_and_legend() -> None:
 def test_stalls_have_one_bar_a_cause() -> None:
     frame = layers_frame(5)
     figure = plots.stall_causes(frame)
-    assert legend_labels(figure) == ["ifmap", "filter", "metadata", "output", "fill/drain", "start", "dense", "channel_marker"]
+    assert legend_labels(figure) == ["ifmap", "filter", "metadata", "output", "fill/drain", "start", "bank conflict", "dense", "channel_marker"]
     (axes,) = figure.axes
-    assert len(drawn_bars(axes)) == 6 * 5 * 2
+    assert len(drawn_bars(axes)) == 7 * 5 * 2
     stalls = (frame["total_cycles"] - frame["busy_cycles"]).sum()
     assert sum(bar.height for bar in drawn_bars(axes)) == pytest.approx(stalls / 1e3)
 
@@ -371,3 +372,90 @@ def test_any_name_can_be_drawn(name: str) -> None:
 def test_figures_come_from_a_real_result_too() -> None:
     for _, figure in [*plots.of_layers(comparison().as_frame()), *plots.of_bandwidth(comparison().bandwidth_frame())]:
         assert_readable(figure)
+
+
+def images_frame(count: int, schemes: tuple[str, ...] = ("dense", "channel_marker", "part_marker")) -> pd.DataFrame:
+    """Layers of several images, each of which saves another share of cycles."""
+    frames = []
+    for number in range(count):
+        frame = layers_frame(4, schemes).assign(image=f"image {number}")
+        other = frame["scheme"] != "dense"
+        frame.loc[other, "total_cycles"] = frame.loc[other, "total_cycles"] * (100 - number) // 100
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def working_frame(count: int) -> pd.DataFrame:
+    """Layers that have MACs, some of which the scheme skips."""
+    frame = layers_frame(count)
+    macs, skipped = 1000 * frame["bytes_moved"], frame["scheme"].ne("dense") * 1000
+    return frame.assign(macs_done=macs.groupby(frame["layer"]).transform("max") - skipped, macs_skipped=skipped)
+
+
+@every_width
+@pytest.mark.parametrize("count", [1, 5, 70])
+def test_a_roofline_is_readable_and_no_name_lies_on_another(width: float, count: int) -> None:
+    figure = plots.roofline(working_frame(count), ROOF, width)
+    assert_readable(figure)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    names = [text.get_window_extent(renderer) for text in figure.axes[0].texts]
+    for number, one in enumerate(names):
+        assert figure.bbox.x0 <= one.x0 <= one.x1 <= figure.bbox.x1
+        assert not any(one.overlaps(other) for other in names[number + 1 :])
+
+
+def test_a_roofline_has_each_layer_at_its_dense_work_per_byte_and_per_second() -> None:
+    frame = working_frame(6)
+    figure = plots.roofline(frame, ROOF)
+    (axes,) = figure.axes
+    work = (frame["macs_done"] + frame["macs_skipped"]).to_numpy().reshape(2, 6)[0]
+    for points, scheme in zip(axes.collections, ("dense", "channel_marker"), strict=True):
+        rows = frame[frame["scheme"] == scheme]
+        expected = np.stack([work / rows["bytes_moved"], work / (rows["total_cycles"] * ROOF.period * 1e-12) / 1e9], axis=1)
+        np.testing.assert_allclose(np.asarray(points.get_offsets()), expected)
+    assert legend_labels(figure) == ["dense", "channel_marker"]
+
+
+def test_the_roof_bends_where_both_rates_meet() -> None:
+    figure = plots.roofline(working_frame(3), ROOF)
+    roof = figure.axes[0].lines[-1]
+    x, y = np.asarray(roof.get_xdata()), np.asarray(roof.get_ydata())
+    np.testing.assert_allclose(x[1], ROOF.macs / ROOF.bytes)
+    np.testing.assert_allclose(y, np.minimum(ROOF.macs, ROOF.bytes * x) / 1e9)
+
+
+def test_a_roofline_without_macs_is_refused() -> None:
+    with pytest.raises(ConfigError, match="MACs"):
+        plots.roofline(layers_frame(2).assign(macs_done=0, macs_skipped=0), ROOF)
+
+
+@every_width
+def test_a_spread_is_readable_and_has_a_point_an_image(width: float) -> None:
+    figure = plots.image_spread(images_frame(5), width)
+    figure.draw_without_rendering()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    panels = [axes.get_tightbbox(renderer) for axes in figure.axes]
+    assert all(left.x1 <= right.x0 + 1 for left, right in pairwise(panels))
+    assert min(text.get_fontsize() for text in texts(figure)) >= 7
+    cycles = figure.axes[1]
+    frame = images_frame(5)
+    totals = frame.groupby(["scheme", "image"], sort=False)["total_cycles"].sum()
+    for points, scheme in zip(cycles.collections, ("channel_marker", "part_marker"), strict=True):
+        saved = 100 * (1 - totals[scheme] / totals["dense"])
+        np.testing.assert_allclose(np.asarray(points.get_offsets())[:, 1], saved.to_numpy())
+    assert cycles.get_ylabel() == "cycles saved\n(% of dense)"
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (lambda: images_frame(2), "at least 3 images"),
+        (lambda: images_frame(4, ("dense",)), "2 to"),
+        (lambda: images_frame(4).query("not (image == 'image 1' and scheme == 'part_marker')"), "lack a scheme"),
+        (lambda: pd.concat([images_frame(3), images_frame(3).assign(network="other")]), "one network"),
+    ],
+)
+def test_a_spread_of_what_cannot_be_compared_is_refused(rows: Callable[[], pd.DataFrame], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        plots.image_spread(rows())
