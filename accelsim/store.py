@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -56,6 +57,9 @@ class Store:
             self._connection.close()
             raise self._unusable(fault) from fault
 
+    def __repr__(self) -> str:
+        return f"Store({self.path})"
+
     def __enter__(self) -> Store:
         return self
 
@@ -71,11 +75,12 @@ class Store:
 
     def read(self, keys: Iterable[str]) -> dict[str, Kept]:
         """The points among these that are here; rows that cannot be read are left out, so that they are made again."""
-        wanted = set(keys)
+        wanted = iter(dict.fromkeys(keys))
         found: dict[str, Kept] = {}
         try:
-            for key, row, error, seconds in self._connection.execute("SELECT key, row, error, seconds FROM points"):
-                if key in wanted:
+            while some := list(islice(wanted, 500)):
+                asked = f"SELECT key, row, error, seconds FROM points WHERE key IN ({','.join('?' * len(some))})"
+                for key, row, error, seconds in self._connection.execute(asked, some):
                     with suppress(ValueError):
                         found[key] = Kept(json.loads(row), error, seconds)
         except sqlite3.Error as fault:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Discriminator, Field, PrivateAttr, Tag, create_m
 from accelsim import configfile
 from accelsim.errors import RefusalError, choices, quoted, refuse
 from accelsim.faults import PLACES
+from accelsim.fronts import OBJECTIVES
 from accelsim.hardware import Accelerator
 from accelsim.runfile import EMBEDDED, Filed, InferenceJob, Location, Name, Section, TraceJob, repeats
 from accelsim.schema import FromPath
@@ -103,6 +104,26 @@ def _kind_of_job(job: Any) -> str:
 SweepJob = Annotated[Annotated[SweepInferenceJob, Tag("inference")] | Annotated[SweepTraceJob, Tag("trace")], Discriminator(_kind_of_job)]
 
 
+class Search(Section):
+    """Some combinations instead of all of them, chosen by what the ones before have shown."""
+
+    objectives: Annotated[tuple[str, ...], Field(min_length=1)] = OBJECTIVES
+    """Columns of the table that are weighed against each other, each as a mean over the jobs."""
+    trials: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """How many combinations of values and scheme are tried; one that comes again costs nothing."""
+    sampler: Literal["nsga2", "tpe", "random"] = "nsga2"
+    """Who chooses: evolution by dominance (NSGA-II), densities of good and bad points (TPE), or chance."""
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    """The same seed tries the same combinations, however many processes there are and however often it was interrupted."""
+    batch: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Trials that are chosen before the results of any of them are known; also the population of nsga2."""
+
+    @model_validator(mode="after")
+    def _distinct_objectives(self) -> Search:
+        refuse(repeats(self.objectives, "objectives"))
+        return self
+
+
 class Comparison(BaseModel):
     """One condition: the value of an axis held against a value, or against that of another axis."""
 
@@ -131,6 +152,8 @@ class Sweep(Filed):
     """Groups of axes that go in step, first values together, then second ones; all others are combined with each other."""
     where: tuple[str, ...] = ()
     """Conditions that a point must meet, such as 'accelerator.pe_array.rows <= accelerator.pe_array.cols'."""
+    search: Search | None = None
+    """If given, combinations are searched for objectives rather than all simulated."""
     jobs: Annotated[tuple[SweepJob, ...], Field(min_length=1)]
     """What is replayed: networks on images, or recorded traces."""
     processes: Annotated[int, Field(ge=1, le=256)] | None = None
@@ -173,6 +196,10 @@ class Sweep(Filed):
                 self._comparison(text)
             except RefusalError as fault:
                 faults.append(RefusalError(fault.fault, *fault.remedy, at=[f"where.{index}"]))
+        own = [index for index, job in enumerate(self.jobs) if job.schemes is not None]
+        if self.search is not None and own:
+            fix = "remove it, or search each job in a file of its own"
+            faults.append(RefusalError("a search tries each scheme on every job", fix, at=[f"jobs.{own[0]}.schemes"]))
         refuse(faults)
         return self
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,8 @@ from accelsim.sweepfile import Sweep, number
 from accelsim.units import WRITTEN
 
 MOST_POINTS = 1_000_000
+UNSCHEDULED = frozenset({"name", "clock", "link", "dram", "energy"})
+"""Parts of a machine that no schedule depends on: they say how long its transfers take and what they cost."""
 _RELATIONS: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
     {"==": operator.eq, "!=": operator.ne, "<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 )
@@ -39,7 +42,16 @@ class Machine:
     @cached_property
     def digest(self) -> str:
         """Sha256 of its resolved content, in hexadecimal."""
-        return hashlib.sha256(json.dumps(self.accelerator.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        return _sha256(self._content)
+
+    @cached_property
+    def scheduled(self) -> str:
+        """Sha256 of what a schedule may depend on: machines that agree in it replay the same one."""
+        return _sha256({key: value for key, value in self._content.items() if key not in UNSCHEDULED})
+
+    @property
+    def _content(self) -> dict[str, Any]:
+        return self.accelerator.model_dump(mode="json")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +64,94 @@ class Setting:
     options: Mapping[str, Mapping[str, Any]]
 
     def scheme(self, written: str) -> str:
-        """A scheme with the options that the axes give it, as its label."""
+        """A scheme with the options that the axes give it, as its label; of a pair, each its own."""
+        found = schemes.PLUS.join(map(self._with_options, schemes.parts(written)))
+        return written if found == written else schemes.load(found).label
+
+    def _with_options(self, written: str) -> str:
         name, _, own = written.partition(":")
         given = self.options.get(name)
         if not given:
             return written
         options = dict(option.split("=", 1) for option in own.split(",") if option) | {key: str(value) for key, value in given.items()}
-        return schemes.load(f"{name}:" + ",".join(f"{key}={value}" for key, value in options.items())).label
+        return f"{name}:" + ",".join(f"{key}={value}" for key, value in options.items())
+
+
+class Space:
+    """Every combination of the axes' values, each made when it is asked for. A combination is the index of a value by axis.
+
+    Raises:  `ConfigError` for values that name files which cannot be read, and for options of schemes that are not swept
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        faults: dict[str, None] = {}
+        self.sweep = sweep
+        self._values = {path: _embedded(path, sweep.values(path), sweep, faults) for path in sweep.axes}
+        self._parts = [path for path in sweep.axes if path.partition(".")[0] == "accelerator"]
+        self._machines: dict[tuple[int, ...], Machine | tuple[str, ...]] = {}
+        self._conditions = sweep.conditions()
+        groups = [next((group for group in sweep.zip if path in group), (path,)) for path in sweep.axes]
+        self.groups: tuple[tuple[str, ...], ...] = tuple(dict.fromkeys(groups))
+        """Axes that go in step, in the order of the first of them."""
+        self.lengths = tuple(len(sweep.values(group[0])) for group in self.groups)
+        """Values of each group."""
+        named = {part.partition(":")[0] for scheme in all_schemes(sweep) for part in schemes.parts(scheme)}
+        for path in sweep.axes:
+            root, _, rest = path.partition(".")
+            if root == "scheme" and rest.partition(".")[0] not in named:
+                faults[f"{sweep.place(path, 0)}: sweep.axes.{path}: no such scheme is swept\n    {choices(sorted(named))}"] = None
+        if faults:
+            raise ConfigError(*faults)
+
+    @property
+    def size(self) -> int:
+        """Combinations, whatever the conditions say."""
+        return math.prod(self.lengths)
+
+    def shown(self, chosen: Sequence[int]) -> dict[str, Any]:
+        """The values of a combination as tables show them, by axis; the engine has a column of its own."""
+        indices = self._by_path(chosen)
+        return {path: shown_value(self.sweep.values(path)[indices[path]]) for path in self.sweep.axes if path != "engine"}
+
+    def combination(self, chosen: Sequence[int]) -> dict[str, int] | None:
+        """The combination of one value of each group; None where a condition does not hold."""
+        by_path = self._by_path(chosen)
+        point = {path: self.sweep.values(path)[index] for path, index in by_path.items()} if self._conditions else {}
+        for one in self._conditions:
+            if not _holds(point[one.left], one.relation, point.get(self.sweep.axis_named(one.right) or "", one.right)):
+                return None
+        return {path: by_path[path] for path in self.sweep.axes}
+
+    def setting(self, indices: Mapping[str, int]) -> Setting:
+        """One combination with its machine. Raises `ConfigError` with every fault of the machine, its scheme options and its engine."""
+        sweep = self.sweep
+        machine = self._machine(indices)
+        faults = dict.fromkeys(machine if isinstance(machine, tuple) else ())
+        engine = sweep.engine
+        if "engine" in indices:
+            engine = sweep.values("engine")[indices["engine"]]
+            if engine not in ("fast", "reference"):
+                where = f"{sweep.place('engine', indices['engine'])}: sweep.axes.engine"
+                faults[f"{where}: {engine!r} is not an engine\n    {choices(['fast', 'reference'], str(engine))}"] = None
+        if faults or isinstance(machine, tuple):
+            raise ConfigError(*faults)
+        shown = {path: shown_value(sweep.values(path)[index]) for path, index in indices.items() if path != "engine"}
+        setting = Setting(shown, machine, engine, _options(sweep, indices))
+        for scheme in all_schemes(sweep):
+            setting.scheme(scheme)
+        return setting
+
+    def _by_path(self, chosen: Sequence[int]) -> dict[str, int]:
+        return {path: index for group, index in zip(self.groups, chosen, strict=True) for path in group}
+
+    def _machine(self, indices: Mapping[str, int]) -> Machine | tuple[str, ...]:
+        """The machine of a combination, or its faults; machines of equal values are one object."""
+        key = tuple(indices[path] for path in self._parts)
+        if key not in self._machines:
+            faults: dict[str, None] = {}
+            chosen = {path: (self._values[path][indices[path]], indices[path]) for path in self._parts}
+            self._machines[key] = _machine(self.sweep, chosen, faults) or tuple(faults)
+        return self._machines[key]
 
 
 def settings(sweep: Sweep) -> tuple[Setting, ...]:
@@ -66,37 +159,19 @@ def settings(sweep: Sweep) -> tuple[Setting, ...]:
 
     Raises:  `ConfigError` with every fault of every machine, scheme option and engine among them, each once
     """
+    space = Space(sweep)
+    if space.size > MOST_POINTS:
+        fix = "name fewer values, or choose among them: search: {trials: 200}"
+        raise ConfigError(f"sweep {sweep.name}: {space.size:,} combinations, {MOST_POINTS:,} is the most\n    {fix}")
     faults: dict[str, None] = {}
-    machines: dict[tuple[int, ...], Machine | None] = {}
-    paths = list(sweep.axes)
-    parts = [path for path in paths if path.partition(".")[0] == "accelerator"]
-    values = {path: _embedded(path, sweep.values(path), sweep, faults) for path in paths}
     found = []
-    for indices in _combinations(sweep):
-        key = tuple(indices[path] for path in parts)
-        if key not in machines:
-            machines[key] = _machine(sweep, {path: (values[path][indices[path]], indices[path]) for path in parts}, faults)
-        machine = machines[key]
-        engine, options = sweep.engine, _options(sweep, indices)
-        if "engine" in indices:
-            engine = sweep.values("engine")[indices["engine"]]
-            if engine not in ("fast", "reference"):
-                where = f"{sweep.place('engine', indices['engine'])}: sweep.axes.engine"
-                faults[f"{where}: {engine!r} is not an engine\n    {choices(['fast', 'reference'], str(engine))}"] = None
-        if machine is not None:
-            shown = {path: shown_value(sweep.values(path)[index]) for path, index in indices.items() if path != "engine"}
-            found.append(Setting(shown, machine, engine, options))
-    for setting in found:
-        for scheme in _all_schemes(sweep):
+    for chosen in itertools.product(*map(range, space.lengths)):
+        indices = space.combination(chosen)
+        if indices is not None:
             try:
-                setting.scheme(scheme)
+                found.append(space.setting(indices))
             except ConfigError as fault:
-                faults[str(fault)] = None
-    named = {scheme.partition(":")[0] for scheme in _all_schemes(sweep)}
-    for path in paths:
-        root, _, rest = path.partition(".")
-        if root == "scheme" and rest.partition(".")[0] not in named:
-            faults[f"{sweep.place(path, 0)}: sweep.axes.{path}: no such scheme is swept\n    {choices(sorted(named))}"] = None
+                faults |= dict.fromkeys(fault.faults)
     if faults:
         raise ConfigError(*faults)
     if not found:
@@ -115,27 +190,10 @@ def shown_value(value: Any) -> Any:
     return json.dumps(value, default=str)
 
 
-def _all_schemes(sweep: Sweep) -> tuple[str, ...]:
+def all_schemes(sweep: Sweep) -> tuple[str, ...]:
+    """Every scheme that a sweep names, the baseline first."""
     own = [scheme for job in sweep.jobs for scheme in job.schemes or ()]
     return tuple(dict.fromkeys([sweep.baseline, *sweep.schemes, *own]))
-
-
-def _combinations(sweep: Sweep) -> Iterator[dict[str, int]]:
-    """Indices of values by axis, where every condition holds; axes that go in step stand where the first of them does."""
-    groups = [next((group for group in sweep.zip if path in group), (path,)) for path in sweep.axes]
-    groups = list(dict.fromkeys(groups))
-    lengths = [len(sweep.values(group[0])) for group in groups]
-    total = 1
-    for length in lengths:
-        total *= length
-    if total > MOST_POINTS:
-        raise ConfigError(f"sweep {sweep.name}: {total:,} combinations, {MOST_POINTS:,} is the most\n    name fewer values")
-    conditions = sweep.conditions()
-    for chosen in itertools.product(*map(range, lengths)):
-        by_path = {path: index for group, index in zip(groups, chosen, strict=True) for path in group}
-        point = {path: sweep.values(path)[index] for path, index in by_path.items()} if conditions else {}
-        if all(_holds(point[one.left], one.relation, point.get(sweep.axis_named(one.right) or "", one.right)) for one in conditions):
-            yield {path: by_path[path] for path in sweep.axes}
 
 
 def _holds(left: Any, relation: str, right: Any) -> bool:
@@ -225,3 +283,7 @@ def _tree(data: Any, path: str, where: Callable[[str], str]) -> Value:
         return Value(tuple(_tree(value, f"{inside}{index}", where) for index, value in enumerate(data)), place)
     raw = configfile.dump(data).splitlines()[0] if data is not None and not isinstance(data, str) else str(data or "")
     return Value(data, place, raw)
+
+
+def _sha256(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -7,9 +7,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import islice
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
@@ -22,6 +23,8 @@ ONE_THREAD: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
 )
 """What keeps the libraries of a worker to one thread."""
+AHEAD = 3
+"""Tasks a process that are handed out, so that none waits for its next one and few are lost with a killed driver."""
 
 
 class Workers(Generic[Task, Result]):
@@ -30,9 +33,13 @@ class Workers(Generic[Task, Result]):
     Function, tasks and results must be picklable where there is more than one process.
     """
 
-    def __init__(self, function: Callable[[Task], Result], pool: ProcessPoolExecutor | None) -> None:
+    def __init__(self, function: Callable[[Task], Result], pool: ProcessPoolExecutor | None, processes: int) -> None:
         self._function = function
         self._pool = pool
+        self._processes = processes
+
+    def __repr__(self) -> str:
+        return f"Workers({self._processes} process{'es' * (self._processes > 1)})"
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
         """Each task with its result, as soon as it is there; the order is that of their ends.
@@ -43,10 +50,16 @@ class Workers(Generic[Task, Result]):
             for task in tasks:
                 yield task, self._function(task)
             return
-        futures: dict[Future[Result], Task] = {self._pool.submit(self._function, task): task for task in tasks}
+        left = iter(tasks)
+        futures: dict[Future[Result], Task] = {}
         try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            while True:
+                for task in islice(left, AHEAD * self._processes - len(futures)):
+                    futures[self._pool.submit(self._function, task)] = task
+                if not futures:
+                    return
+                for future in wait(futures, return_when=FIRST_COMPLETED).done:
+                    yield futures.pop(future), future.result()
         except BrokenProcessPool as fault:
             raise ConfigError("a process was killed, perhaps for want of memory\n    run again with fewer processes") from fault
         finally:
@@ -56,16 +69,25 @@ class Workers(Generic[Task, Result]):
 
 @contextmanager
 def workers(function: Callable[[Task], Result], processes: int) -> Iterator[Workers[Task, Result]]:
-    """Processes that wait for tasks, ended with the block. Units: `processes` 1 means this one."""
+    """Processes that wait for tasks, ended with the block; at once where an error leaves it. Units: `processes` 1 means this one."""
     if processes == 1:
-        yield Workers(function, None)
+        yield Workers(function, None, 1)
         return
     # Spawn, not fork: compiled code and thread pools do not survive a fork. Processes inherit the environment when they start, which
     # is when tasks come in; and libraries of this process have counted their threads already.
     with _environment(ONE_THREAD):
         pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_begin)
+        before = set(multiprocessing.active_children())
         try:
-            yield Workers(function, pool)
+            yield Workers(function, pool, processes)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            ours = set(multiprocessing.active_children()) - before
+            for process in ours:
+                process.terminate()  # what it works at is lost; to wait for that could take minutes
+            for process in ours:
+                process.join()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -3,62 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from schedule_samples import conv, graph, maxpool, trace
+from sweep_samples import PATH, ROOT, SWEEP, furnish, many, start, swept, wait_for_points
 
 import accelsim
 from accelsim import simulate, sweepfile, sweeps, sweeptable, tracefile
 from accelsim.errors import ConfigError
+from accelsim.fronts import front
+from accelsim.schedule import build
 from accelsim.store import FILE, Kept, Store
-from accelsim.sweepspace import settings
-
-ROOT = Path(__file__).parents[1]
-MACHINE = """\
-accelerator:
-  name: small
-  clock: 800 MHz
-  pe_array: {rows: 4, cols: 4}
-  buffer: {organisation: unified, size: 64 KiB}
-  link: {kind: bus}
-  dram: {kind: flat, rate: 12.8 GB/s}
-"""
-SWEEP = """\
-sweep:
-  name: tried
-  accelerator: small.yaml
-  schemes: [channel_marker]
-  axes:
-    accelerator.buffer.size: {from: 2 KiB, to: 16 KiB, scale: powers_of_two}
-    accelerator.link.bytes_per_cycle: [4, 16]
-  jobs: [{trace: noise.npz}]
-  processes: 1
-  results: out
-"""
-PATH = "accelerator.buffer.size"
+from accelsim.sweeps.desk import Crew, Hands
+from accelsim.sweeps.tasks import simulate_task
+from accelsim.sweepspace import UNSCHEDULED, Machine, settings
+from accelsim.workers import workers
 
 
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder with a machine, a trace and a sweep of 4 x 2 machines under two schemes."""
     monkeypatch.chdir(tmp_path)
-    Path("small.yaml").write_text(MACHINE)
-    Path("sweep.yaml").write_text(SWEEP)
-    tracefile.save(trace(graph((4, 12, 12), conv(8, 3), maxpool(), conv(16, 3))), "noise.npz")
+    furnish(tmp_path)
     return tmp_path
-
-
-def swept(**more: object) -> sweeps.Outcome:
-    outcome = sweeps.run("sweep.yaml", figures=False, **more)  # type: ignore[arg-type]
-    assert outcome is not None
-    return outcome
 
 
 def axis(text: str) -> tuple[object, ...]:
@@ -148,7 +121,7 @@ def test_a_point_is_never_simulated_twice(monkeypatch: pytest.MonkeyPatch) -> No
     assert again.simulated == 0
     assert Path("out/sweep.csv").read_bytes() == before
     assert swept(overrides=["schemes=[channel_marker, zvc]"]).simulated == 8, "what is new, and no more"
-    monkeypatch.setattr(sweeps, "program", lambda: "another version")
+    monkeypatch.setattr("accelsim.sweeps.points.program", lambda: "another version")
     assert swept().simulated == 16, "another program may give other numbers"
 
 
@@ -168,7 +141,7 @@ def test_a_point_that_fails_is_a_row_with_its_error() -> None:
 def test_a_dry_run_tells_points_and_time_and_writes_nothing() -> None:
     told: list[str] = []
     assert sweeps.run("sweep.yaml", dry_run=True, announce=told.append) is None
-    assert told[0].startswith("sweep tried: 16 points, 8 machines; about ")
+    assert told[0].startswith("sweep tried: 16 points, 8 machines, 8 schedules; about ")
     assert not Path("out").exists()
 
 
@@ -243,36 +216,11 @@ def test_networks_are_inferred_once_and_a_job_may_have_its_own_schemes() -> None
     assert len(list(Path("out/traces").iterdir())) == 2
 
 
-def start(*more: str) -> subprocess.Popen[str]:
-    """A sweep of two processes in a session of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "accelsim", "sweep", "sweep.yaml", "--processes", "2", "--no-figures", *more]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env=environment, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload]
-
-
-def wait_for_points(driver: subprocess.Popen[str], bytes_more: int = 30_000) -> None:
-    """Until the driver has kept some points after its first ones. Units: bytes that the store's log grows by."""
-    log = Path(f"out/{FILE}-wal")
-    begin, first = time.monotonic(), None
-    while driver.poll() is None and time.monotonic() - begin < 60:
-        size = log.stat().st_size if log.exists() else 0
-        first = size if first is None and size > 20_000 else first
-        if first is not None and size >= first + bytes_more:
-            return
-        time.sleep(0.002)
-    pytest.fail(f"the sweep ended or stood still before it was stopped: {driver.communicate()}")
-
-
-def many() -> None:
-    Path("sweep.yaml").write_text(SWEEP.replace("[4, 16]", "{from: 1, to: 40, steps: 40}").replace("from: 2 KiB", "from: 4 KiB"))
-
-
 @pytest.mark.usefixtures("house")
 def test_a_sweep_that_is_killed_or_stopped_goes_on_to_the_same_table() -> None:
     many()
     driver = start()
-    wait_for_points(driver)
+    assert wait_for_points(driver, 30_000), driver.communicate()
     os.kill(driver.pid, signal.SIGKILL)
     driver.communicate()
     assert not Path("out/sweep.csv").exists()
@@ -288,7 +236,7 @@ def test_a_sweep_that_is_killed_or_stopped_goes_on_to_the_same_table() -> None:
 def test_ctrl_c_leaves_a_clean_store_and_says_how_to_go_on() -> None:
     many()
     driver = start()
-    wait_for_points(driver)
+    assert wait_for_points(driver, 30_000), driver.communicate()
     os.killpg(driver.pid, signal.SIGINT)
     _, errors = driver.communicate(timeout=60)
     assert driver.returncode == 130
@@ -298,15 +246,98 @@ def test_ctrl_c_leaves_a_clean_store_and_says_how_to_go_on() -> None:
     assert 0 < swept().simulated < 240
 
 
-def test_dense_bytes_fall_as_the_shipped_sweep_enlarges_the_buffer(tmp_path: Path) -> None:
-    asked = sweepfile.load(ROOT / "configs/sweep/buffer.yaml")
-    assert len(asked.values(PATH)) == 8
-    sizes = [f"axes={{{PATH}: [128 KiB, 512 KiB, 2 MiB]}}", "jobs=[{trace: " + str(ROOT / "traces/squeezenet_v1.1_dog.npz") + "}]"]
-    table = accelsim.sweep(ROOT / "configs/sweep/buffer.yaml", sizes, results=tmp_path / "out", processes=1)
-    for column in ("bytes_dense", "bytes_moved"):
-        dense = table[table["scheme"] == "dense"][column]
-        assert dense.is_monotonic_decreasing
-        assert dense.iloc[0] > dense.iloc[-1]
-    assert sorted(path.name for path in (tmp_path / "out/figures").iterdir()) == [
-        f"1_squeezenet_v1.1_dog_curves.{kind}" for kind in ("png", "svg")
-    ]
+def test_the_shipped_buffer_sweep_draws_curves_that_fall_where_they_must(tmp_path: Path) -> None:
+    table = accelsim.sweep(ROOT / "configs/sweep/buffer.yaml", results=tmp_path / "out", processes=1)
+    assert len(table) == 8 * 3 + 8 * 2
+    assert (table["error"] == "").all()
+    for (job, scheme), rows in table.groupby(["job", "scheme"], sort=False):
+        assert rows[PATH].tolist() == ["32 KiB", "64 KiB", "128 KiB", "256 KiB", "512 KiB", "1 MiB", "2 MiB", "4 MiB"]
+        # what a dense replay wants is what the tiling was chosen by; burst rounding and skips come on top of it
+        assert rows["bytes_dense"].is_monotonic_decreasing, (job, scheme)
+        assert rows["area_mm2"].is_monotonic_increasing
+        assert rows["bytes_dense"].iloc[0] > 1.5 * rows["bytes_dense"].iloc[-1]
+    for _, rows in table.groupby(["job", PATH], sort=False):
+        assert (rows["bytes_wanted"] <= rows["bytes_dense"] + rows["read_metadata_bytes"] + rows["write_metadata_bytes"]).all()
+        assert (rows["bytes_saved_percent"] >= 0).all(), "the marker costs bits, and is worth more on these networks"
+    for job in ("1_squeezenet_v1.1_dog", "2_mobilenet_v2_dog"):
+        for kind in ("png", "svg"):
+            assert (tmp_path / f"out/figures/{job}_curves.{kind}").stat().st_size > 10_000
+
+
+def test_a_schedule_depends_on_no_part_that_sweeps_share_it_over() -> None:
+    trace = tracefile.load(ROOT / "traces/mobilenet_v2_dog_statistics.npz")
+    changes = ["name=other", "clock=100 MHz", "link={kind: pcie, lanes: 1}", "dram={kind: flat, rate: 1 MB/s, latency: 1 us}"]
+    base = simulate.load_accelerator(ROOT / "configs/accelerator/ddr4.yaml")
+    other = simulate.load_accelerator(ROOT / "configs/accelerator/ddr4.yaml", changes)
+    other = other.model_copy(update={"energy": simulate.load_accelerator(ROOT / "configs/accelerator/eyeriss.yaml").energy})
+    parts = set(base.model_dump())
+    assert parts >= UNSCHEDULED
+    assert all(getattr(base, part) != getattr(other, part) for part in UNSCHEDULED)
+    assert all(getattr(base, part) == getattr(other, part) for part in parts - UNSCHEDULED)
+    assert Machine(base).scheduled == Machine(other).scheduled
+    assert Machine(base).digest != Machine(other).digest
+    one, two = (build(trace, machine, "channel_marker") for machine in (base, other))
+    for table in ("tiles", "blocks", "transfers", "descriptors", "layers"):
+        for name, column in vars(getattr(one, table)).items():
+            np.testing.assert_array_equal(column, getattr(getattr(two, table), name), err_msg=f"{table}.{name}")
+    # and the shared one gives what a replay of its own gives
+    assert simulate.replay_schedule(trace, one, other).totals == simulate.replay(trace, other, "channel_marker").totals
+
+
+@pytest.mark.usefixtures("house")
+def test_lines_tell_points_machines_and_time_before_work_and_the_rate_while_it_lasts(program: Callable[..., tuple[int, str, str]]) -> None:
+    many(rates=30)
+    code, out, errors = program("sweep", "sweep.yaml", "--no-figures")
+    assert code == 0
+    told = out.splitlines()
+    assert told[0] == "sweep tried: 180 points, 90 machines, 6 schedules"
+    assert re.fullmatch(r"about [0-9.]+ s on 1 process", told[1])
+    assert told[2:] == ["180 points, 180 simulated now", "results: out"]
+    lines = errors.splitlines()
+    assert lines[0] == "[0/180] sweep tried"
+    assert re.fullmatch(r"\[180/180\] sweep tried: [0-9.e+]+ points/s", lines[1])
+    _, out, _ = program("sweep", "sweep.yaml", "--no-figures")
+    assert out.splitlines()[0].endswith("; 180 already simulated")
+
+
+@pytest.mark.usefixtures("house")
+def test_what_people_hold_shows_itself() -> None:
+    outcome = swept()
+    assert repr(outcome) == "Outcome(16 points, 16 simulated now, 0 failed, results in out)"
+    shown = repr(outcome.table).splitlines()
+    assert re.fullmatch(r"16 points of \w+: 0 failed, \d+ on the front", shown[0])
+    assert "buffer.size" in shown[1]
+    assert "network" not in shown[1], "what is the same in all rows is left out"
+    assert "<table" in outcome._repr_html_()
+    assert repr(outcome.table[["scheme"]]).splitlines()[0].strip() == "scheme", "a part of it is shown as it is"
+    with Store(Path("out")) as store:
+        assert repr(store) == "Store(out/points.sqlite)"
+
+
+@pytest.mark.usefixtures("house")
+def test_the_front_is_a_column_and_equal_points_stand_on_it_together() -> None:
+    table = swept().table
+    names = ["bytes_moved", "total_cycles", "energy_uj", "area_mm2"]
+    assert table["pareto"].tolist() == front(table, names).tolist()
+    assert 0 < table["pareto"].sum() < len(table)
+
+
+@pytest.mark.usefixtures("house")
+def test_the_crew_is_as_large_as_all_tasks_allow_whatever_is_done_first() -> None:
+    def crew_of(text: str, processes: int) -> int:
+        Path("sweep.yaml").write_text(text)
+        sizes: list[int] = []
+
+        def see(hands: Hands, tasks: int) -> AbstractContextManager[Crew]:
+            sizes.append(min(hands.processes, tasks))
+            return workers(simulate_task, 1)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Hands, "crew", see)
+            swept(processes=processes, results=f"out_{len(text)}_{processes}")
+        return sizes[0]
+
+    assert crew_of(SWEEP, 5) == 5, "three tasks tell the time, eight are there in all"
+    assert crew_of(SWEEP, 50) == 8
+    one = SWEEP.replace("{from: 2 KiB, to: 16 KiB, scale: powers_of_two}", "[8 KiB]").replace("[channel_marker]", "[dense]")
+    assert crew_of(one, 4) == 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pandas as pd
 from matplotlib.axis import Axis
 from numpy.typing import NDArray
 
-from accelsim.plots.style import CHARACTER, plain
+from accelsim.errors import ConfigError
+from accelsim.plots.style import CHARACTER, PREFIXES, plain, scaled
 from accelsim.sweepfile import number
 from accelsim.sweeptable import axes as axes_of
 
@@ -52,6 +54,52 @@ def name_values(axis: Axis, at: Sequence[float], values: Sequence[Any], room: fl
     step = max(1, int(np.ceil(len(texts) * longest / room)))
     axis.set_ticks(list(at[::step]), texts[::step])
     axis.set_ticks(list(at), minor=True)
+
+
+NAMES: Mapping[str, tuple[str, str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "bytes_moved": ("bytes moved", "B", PREFIXES),
+        "bytes_wanted": ("bytes wanted", "B", PREFIXES),
+        "total_cycles": ("run time", "cycles", ("", "thousand ", "million ", "10⁹ ", "10¹² ")),
+        "stall_cycles": ("stalled", "cycles", ("", "thousand ", "million ", "10⁹ ", "10¹² ")),
+        "stall_percent": ("stalled", "% of cycles", ()),
+        "bytes_saved_percent": ("bytes saved", "%", ()),
+        "macs_skipped_percent": ("MACs skipped", "%", ()),
+        "energy_uj": ("energy", "µJ", ()),
+        "area_mm2": ("area proxy", "mm², 45 nm", ()),
+        "time_us": ("run time", "µs", ()),
+        "achieved_gb_per_s": ("achieved bandwidth", "GB/s", ()),
+        "speed_up": ("speed-up", "", ()),
+    }
+)
+"""What columns are called, their units, and the prefixes that those take."""
+
+
+def quantity_label(column: str) -> str:
+    """What a column of numbers is called, without its unit."""
+    return NAMES[column][0] if column in NAMES else plain(column.replace("_", " "))
+
+
+def shown_scale(column: str, numbers: pd.Series) -> tuple[float, str]:
+    """The divisor of a column's numbers for an axis, and the axis' label with the unit."""
+    name, unit, prefixes = NAMES.get(column, (quantity_label(column), "", ()))
+    divisor, scale = scaled(float(numbers.max()), unit, prefixes) if prefixes and numbers.notna().any() else (1.0, unit)
+    return divisor, f"{name} ({scale})" if scale else name
+
+
+def spans_much(numbers: pd.Series) -> bool:
+    """Whether numbers need a logarithmic scale: all above zero, the largest many times the smallest."""
+    known = numbers.dropna().astype("float64")
+    return bool(len(known) and known.min() > 0 and known.max() >= WIDE * known.min())
+
+
+def one_trace(table: pd.DataFrame) -> None:
+    """Raise `ConfigError` for a table of several traces, or without rows."""
+    axes_of(table)
+    if table.empty:
+        raise ConfigError("the table of the sweep has no rows, so there is nothing to draw")
+    if table["job"].nunique() > 1:
+        raise ConfigError(f"a figure shows one trace, the table has {table['job'].nunique()}\n    choose the rows of one job")
 
 
 def _sizes(values: Sequence[Any]) -> list[int | float] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from types import MappingProxyType
 from typing import Any
 
@@ -12,9 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from accelsim.effects import in_step
 from accelsim.errors import ConfigError, choices
 from accelsim.plots.axis_values import axis_label, held, name_values, ordered
-from accelsim.plots.style import COLOURS, DOUBLE_COLUMN, INK, drawn_width, new_figure, plain, styled, title
+from accelsim.plots.style import CHARACTER, COLOURS, DOUBLE_COLUMN, INK, TITLE_LINE, drawn_width, new_figure, plain, styled, title
 from accelsim.sweeptable import axes as axes_of
 
 SHOWN: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -55,7 +57,8 @@ def heat_map(
     numbers = np.concatenate([picture[~np.isnan(picture)] for picture in pictures.values()])
     low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 1.0)
     room = drawn_width(width) / len(pictures) - 0.3
-    figure = new_figure(width, 1.0 + CELL * len(up))
+    names = {scheme: _wrapped(plain(scheme), int(room / CHARACTER)) for scheme in pictures}
+    figure = new_figure(width, 1.0 + CELL * len(up) + TITLE_LINE * (max(map(len, names.values())) - 1))
     panels: list[Axes] = list(figure.subplots(1, len(pictures), squeeze=False, sharey=True).flat)
     image = None
     for panel, (scheme, picture) in zip(panels, pictures.items(), strict=True):
@@ -67,7 +70,7 @@ def heat_map(
         name_values(panel.xaxis, range(len(across)), across, room)
         panel.tick_params(which="minor", length=0)
         panel.set_xlabel(axis_label(first))
-        panel.set_title(plain(scheme))
+        panel.set_title("\n".join(names[scheme]))
         for side in panel.spines.values():
             side.set_visible(False)
     panels[0].set_yticks(range(len(up)), [plain(str(one)) for one in up])
@@ -78,6 +81,11 @@ def heat_map(
     what = f"{table['network'].iloc[0]}, {table['image'].iloc[0]}: {SHOWN[value][0]}{held(table, (first, second))}{lost}"
     title(figure, what, str(table["source"].iloc[0]))
     return figure
+
+
+def _wrapped(scheme: str, longest: int) -> list[str]:
+    """A scheme's name in lines, its options apart, none longer than there is room."""
+    return wrap(scheme if len(scheme) <= longest else scheme.replace(":", ": ").replace(",", ", "), max(8, longest))
 
 
 def _picture(rows: pd.DataFrame, first: str, second: str, across: Sequence[Any], up: Sequence[Any], value: str) -> NDArray[np.float64]:
@@ -106,7 +114,9 @@ def _one_figure(table: pd.DataFrame, value: str, axes: tuple[str, str] | None) -
         raise ConfigError(f"a heat map needs two axes, this sweep has {', '.join(names) or 'none'}")
     if table["job"].nunique() != 1:
         raise ConfigError(f"a figure shows one trace, the table has {table['job'].nunique()}\n    choose the rows of one job")
+    groups = in_step(table, names)
+    together = {axis for group in groups if set(group) & set(chosen) for axis in group} | set(chosen)
     for other in names:
-        if other not in chosen and table[other].nunique() > 1:
+        if other not in together and table[other].nunique() > 1:
             raise ConfigError(f"a heat map over {chosen[0]} and {chosen[1]} needs one value of {other}\n    choose the rows of one")
     return chosen[0], chosen[1]

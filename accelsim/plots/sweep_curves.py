@@ -10,13 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from accelsim.effects import in_step
 from accelsim.errors import ConfigError
-from accelsim.plots.axis_values import axis_label, held, name_values, ordered, places
-from accelsim.plots.style import DOUBLE_COLUMN, INK, SCHEME_COLOURS, drawn_width, legend_below, new_figure, plain, scaled, styled, title
+from accelsim.plots.axis_values import axis_label, held, name_values, one_trace, ordered, places, shown_scale
+from accelsim.plots.style import DOUBLE_COLUMN, INK, SCHEME_COLOURS, drawn_width, legend_below, new_figure, plain, styled, title
 from accelsim.sweeptable import axes as axes_of
 
 MARKS = ("o", "s", "^", "D", "v", "P")
 """One for each scheme: they tell lines apart in grey print."""
+SHOWN = ("bytes_moved", "total_cycles", "stall_percent", "bytes_saved_percent")
+"""What is drawn, a panel each."""
 HEIGHT = 3.9
 
 
@@ -33,14 +36,7 @@ def sweep_curves(table: pd.DataFrame, width: float = DOUBLE_COLUMN, *, axis: str
     at = dict(zip(values, places(values), strict=True))
     figure = new_figure(width, HEIGHT)
     panels: list[Axes] = list(figure.subplots(2, 2, sharex=True).flat)
-    byte_scale, byte_unit = scaled(float(table["bytes_moved"].max(skipna=True) or 0) if table["bytes_moved"].notna().any() else 0.0, "B")
-    cycle_scale, cycles = scaled(float(table["total_cycles"].max()) if table["total_cycles"].notna().any() else 0.0, "cycles", _COUNTS)
-    shown = (
-        ("bytes_moved", byte_scale, f"bytes moved ({byte_unit})"),
-        ("total_cycles", cycle_scale, f"run time ({cycles})"),
-        ("stall_percent", 1.0, "stalled (% of cycles)"),
-        ("bytes_saved_percent", 1.0, "bytes saved (%)"),
-    )
+    shown = [(column, *shown_scale(column, table[column])) for column in SHOWN]
     handles = []
     failed = False
     for number, (scheme, rows) in enumerate(table.groupby("scheme", sort=False)):
@@ -74,9 +70,6 @@ def sweep_curves(table: pd.DataFrame, width: float = DOUBLE_COLUMN, *, axis: str
     return figure
 
 
-_COUNTS = ("", "thousand ", "million ", "10⁹ ", "10¹² ")
-
-
 def _one_figure(table: pd.DataFrame, axis: str | None) -> str:
     """The axis to draw against. Raises `ConfigError` where another one has several values, or several traces are there."""
     names = axes_of(table)
@@ -85,10 +78,10 @@ def _one_figure(table: pd.DataFrame, axis: str | None) -> str:
     chosen = axis or names[0]
     if chosen not in names:
         raise ConfigError(f"{chosen!r} is no axis of this sweep\n    allowed: {', '.join(names)}")
-    if table["job"].nunique() > 1:
-        raise ConfigError(f"a figure shows one trace, the table has {table['job'].nunique()}\n    choose the rows of one job")
+    one_trace(table)
+    together = next((group for group in in_step(table, names) if chosen in group), (chosen,))
     for other in names:
-        if other != chosen and table[other].nunique() > 1:
+        if other not in together and table[other].nunique() > 1:
             raise ConfigError(
                 f"curves against {chosen} need one value of {other}\n    choose the rows of one of: {list(table[other].unique())}"
             )

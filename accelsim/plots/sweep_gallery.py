@@ -2,42 +2,70 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from accelsim.effects import in_step
 from accelsim.plots.heat_map import heat_map
+from accelsim.plots.pareto_scatter import pareto_scatter
+from accelsim.plots.sensitivity_bars import sensitivity_bars
 from accelsim.plots.style import DOUBLE_COLUMN, slug
 from accelsim.plots.sweep_curves import sweep_curves
+from accelsim.sweeptable import AREA
 from accelsim.sweeptable import axes as axes_of
 
-MOST = 12
-"""Values of the further axes that get figures of their own, for each trace; the table has all."""
+MOST = 4
+"""Combinations of the further axes that get figures of their own, for each trace, from the first to the last; the table has all."""
 MAPS = ("bytes_saved_percent", "speed_up", "stall_percent")
+FRONTS = ((AREA, "total_cycles"), (AREA, "bytes_moved"), ("bytes_moved", "total_cycles"))
+FEWEST = 4
+"""Points with a result that a front needs to be worth a figure."""
 
 
 def of_sweep(table: pd.DataFrame, width: float = DOUBLE_COLUMN) -> Iterator[tuple[str, Figure]]:
-    """Name and figure of each trace: curves against the first axis, and heat maps over the first two.
+    """Name and figure of each trace: curves against the first axis, heat maps over the first two, fronts, and what each axis explains.
 
-    Axes that are left over are held at each of their combinations, the first few of them.
+    Axes that are left over are held at some of their combinations.
     """
     axes = axes_of(table)
     for job, rows in table.groupby("job", sort=False):
         name = slug(f"{job}_{rows['network'].iloc[0]}_{rows['image'].iloc[0]}")
-        for suffix, part in itertools.islice(_held(rows, axes[1:]), MOST):
+        if not axes:
+            continue
+        groups = in_step(rows, axes)
+        own = set(groups[0]) if groups and axes[0] in groups[0] else {axes[0]}
+        for suffix, part in _held(rows, tuple(axis for axis in axes if axis not in own)):
             yield f"{name}_curves{suffix}", sweep_curves(part, width)
-        if len(axes) > 1 and rows[axes[1]].nunique() > 1:
-            for suffix, part in itertools.islice(_held(rows, axes[2:]), MOST):
+        second = next((group[0] for group in groups if axes[0] not in group), None)
+        if second is not None:
+            step = next(group for group in groups if second in group)
+            for suffix, part in _held(rows, tuple(axis for axis in axes if axis not in own and axis not in step)):
                 for value in MAPS:
-                    yield f"{name}_{value}{suffix}", heat_map(part, width, value=value)
+                    yield f"{name}_{value}{suffix}", heat_map(part, width, value=value, axes=(axes[0], second))
+        yield from _of_trace(rows, name, width)
+
+
+def _of_trace(rows: pd.DataFrame, name: str, width: float) -> Iterator[tuple[str, Figure]]:
+    """Figures that show all points of a trace at once."""
+    known = rows[rows["error"] == ""]
+    for x, y in FRONTS:
+        if {x, y} <= set(rows.columns) and len(known) >= FEWEST and known[x].nunique() > 1 and known[y].nunique() > 1:
+            yield f"{name}_front_{y}_{x}", pareto_scatter(rows, width, x=x, y=y)
+    if len(known) >= FEWEST:
+        yield f"{name}_sensitivity", sensitivity_bars(rows, width)
 
 
 def _held(rows: pd.DataFrame, axes: tuple[str, ...]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The rows with each combination of values of these axes, and what tells them apart in a file name."""
-    if not axes:
-        yield "", rows
+    """The rows with some combinations of values of these axes, and what tells them apart in a file name."""
+    varied = [axis for axis in axes if rows[axis].nunique() > 1]
+    if not varied:
+        yield "" if not axes else "_" + slug("_".join(str(rows[axis].iloc[0]) for axis in axes)), rows
         return
-    for values, part in rows.groupby(list(axes), sort=False):
+    parts = list(rows.groupby(varied, sort=False))
+    last = len(parts) - 1
+    chosen = range(len(parts)) if len(parts) <= MOST else sorted({round(last * step / (MOST - 1)) for step in range(MOST)})
+    for index in chosen:
+        values, part = parts[index]
         yield "_" + slug("_".join(map(str, values))), part

@@ -170,7 +170,17 @@ def test_tensors_that_never_move_are_left_out_of_bars_and_legend() -> None:
 def test_stalls_have_one_bar_a_cause() -> None:
     frame = layers_frame(5)
     figure = plots.stall_causes(frame)
-    assert legend_labels(figure) == ["ifmap", "filter", "metadata", "output", "fill/drain", "start", "bank conflict", "dense", "channel_marker"]
+    assert legend_labels(figure) == [
+        "ifmap",
+        "filter",
+        "metadata",
+        "output",
+        "fill/drain",
+        "start",
+        "bank conflict",
+        "dense",
+        "channel_marker",
+    ]
     (axes,) = figure.axes
     assert len(drawn_bars(axes)) == 7 * 5 * 2
     stalls = (frame["total_cycles"] - frame["busy_cycles"]).sum()

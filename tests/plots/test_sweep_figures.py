@@ -117,8 +117,15 @@ def test_a_heat_map_refuses_one_axis_and_unknown_numbers() -> None:
 def test_the_gallery_holds_further_axes_at_each_value() -> None:
     names = [name for name, _ in plots.of_sweep(table())]
     curves, maps = [f"1_net_dog_curves_{rate}" for rate in (8, 16)], ("bytes_saved_percent", "speed_up", "stall_percent")
-    assert names == [*curves, *(f"1_net_dog_{value}" for value in maps)]
-    assert [name for name, _ in plots.of_sweep(table((8,)))] == ["1_net_dog_curves_8"]
+    whole = ["1_net_dog_front_total_cycles_bytes_moved", "1_net_dog_sensitivity"]
+    assert names == [*curves, *(f"1_net_dog_{value}" for value in maps), *whole]
+    assert [name for name, _ in plots.of_sweep(table((8,)))] == ["1_net_dog_curves_8", *whole]
+
+
+def test_of_many_values_of_further_axes_a_few_get_figures_the_first_and_the_last_among_them() -> None:
+    names = [name for name, _ in plots.of_sweep(table(tuple(range(1, 30)), schemes=("dense", "zvc"))) if "curves" in name]
+    assert len(names) == 4
+    assert (names[0], names[-1]) == ("1_net_dog_curves_1", "1_net_dog_curves_29")
 
 
 def test_values_are_ordered_by_size_only_where_they_are_sizes() -> None:
@@ -127,3 +134,68 @@ def test_values_are_ordered_by_size_only_where_they_are_sizes() -> None:
     assert places(["edge", "ddr4"]).tolist() == [0, 1]
     assert places([2, 4, 6]).tolist() == [2, 4, 6]
     assert places([1, 16]).tolist() == [0, 4]
+
+
+def test_a_front_is_drawn_numbered_and_named() -> None:
+    rows = table().assign(area_mm2=lambda frame: frame[SIZE].map({size: 0.1 * 2**number for number, size in enumerate(SIZES)}))
+    figure = plots.pareto_scatter(rows)
+    panel = figure.axes[0]
+    assert panel.get_xlabel() == "area proxy (mm², 45 nm)"
+    assert panel.get_ylabel() == "run time (million cycles)"
+    front = next(line for line in panel.lines if line.get_drawstyle() == "steps-post")
+    x, y = front.get_data()
+    assert np.allclose(x, [0.1, 0.2, 0.4, 0.8])
+    assert (np.diff(y) < 0).all(), "more area is on the front only where it saves time"
+    assert [text.get_text() for text in panel.texts] == ["1", "2", "3", "4"]
+    legend = texts(figure)
+    assert legend[:4] == [*SCHEMES, "front"]
+    assert legend[4:] == ["1: 64 KiB", "2: 32 KiB", "3: 128 KiB", "4: 1 MiB"], "what all of them share is left out"
+    hollow = [line for line in panel.lines if line.get_markerfacecolor() == "none"]
+    assert sum(len(line.get_xdata()) for line in hollow) == len(rows) - 4
+    plots.render(figure)
+
+
+def test_more_of_some_objectives_is_better_and_the_front_steps_the_other_way() -> None:
+    rows = table((8,))
+    figure = plots.pareto_scatter(rows, plots.SINGLE_COLUMN, x="bytes_moved", y="bytes_saved_percent")
+    front = next(line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-pre")
+    assert (np.diff(front.get_xdata()) >= 0).all()
+    assert figure.axes[0].get_ylabel() == "bytes saved (%)"
+    plots.render(figure)
+
+
+def test_a_front_of_points_that_all_failed_is_refused() -> None:
+    rows = table((8,), failed="32 KiB")
+    with pytest.raises(ConfigError, match="no point of the sweep has a result"):
+        plots.pareto_scatter(rows[rows["error"] != ""], x="bytes_moved")
+
+
+@pytest.mark.parametrize("width", [plots.SINGLE_COLUMN, plots.DOUBLE_COLUMN])
+def test_sensitivity_has_a_bar_an_axis_and_a_panel_a_number(width: float) -> None:
+    figure = plots.sensitivity_bars(table(failed="32 KiB"), width)
+    panels = [panel for panel in figure.axes if panel.get_title()]
+    assert [panel.get_title() for panel in panels] == ["bytes moved", "run time", "stalled", "energy"]
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == ["buffer size", "link bytes per cycle", "scheme", "together"]
+    stalled = [bar.get_width() for bar in panels[2].patches]
+    assert np.allclose(stalled[:3], [0, 100, 0]), "only the rate matters to stalls in this table"
+    assert panels[2].texts[1].get_text() == "× 1.33"
+    figure.draw_without_rendering()
+    assert all(text.get_window_extent().x1 <= figure.bbox.x1 for panel in panels for text in panel.texts)
+    plots.render(figure)
+
+
+def test_long_names_of_schemes_do_not_run_into_each_other_over_maps() -> None:
+    names = ("dense", "channel_marker:layout=packed", "channel_marker:printed=true,parts=linear")
+    figure = plots.heat_map(table(schemes=names), value="stall_percent")
+    figure.draw_without_rendering()
+    boxes = [panel.title.get_window_extent() for panel in figure.axes if panel.get_title()]
+    assert len(boxes) == 3
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_axes_that_go_in_step_are_one_axis() -> None:
+    rows = table().assign(**{"accelerator.pe_array.rows": lambda frame: frame[RATE] // 2})
+    order = [*rows.columns[: rows.columns.get_loc("error")], "accelerator.pe_array.rows"]
+    rows = rows[[*order[:-1], "accelerator.pe_array.rows", *[name for name in rows.columns if name not in order]]]
+    plots.render(plots.heat_map(rows, value="stall_percent"))
+    assert "link bytes per cycle + pe array rows" in [label.get_text() for label in plots.sensitivity_bars(rows).axes[0].get_yticklabels()]
