@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from accelsim.errors import AccelsimError, ConfigError, EngineError, ModelError, TraceError, UserError
     from accelsim.hardware import load_accelerator
-    from accelsim.simulate import compare, infer, plot, replay, run
+    from accelsim.networks.beside import beside
+    from accelsim.sidebyside import compare_schemes
+    from accelsim.simulate import compare, infer, open_network, plot, replay, run
     from accelsim.sweeps import sweep
     from accelsim.tracefile import load as load_trace
     from accelsim.tracefile import save as save_trace
+    from accelsim.tracestore import TraceStore
 
 __all__ = [
     "AccelsimError",
@@ -27,11 +30,15 @@ __all__ = [
     "EngineError",
     "ModelError",
     "TraceError",
+    "TraceStore",
     "UserError",
+    "beside",
     "compare",
+    "compare_schemes",
     "infer",
     "load_accelerator",
     "load_trace",
+    "open_network",
     "plot",
     "replay",
     "run",
@@ -41,10 +48,13 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("AccelsimError", "ConfigError", "EngineError", "ModelError", "TraceError", "UserError"), ("errors", None)),
-    **dict.fromkeys(("compare", "infer", "plot", "replay", "run"), ("simulate", None)),
+    **dict.fromkeys(("compare", "infer", "open_network", "plot", "replay", "run"), ("simulate", None)),
+    "beside": ("networks.beside", None),
+    "compare_schemes": ("sidebyside", None),
     "load_accelerator": ("hardware", None),
     "load_trace": ("tracefile", "load"),
     "save_trace": ("tracefile", "save"),
+    "TraceStore": ("tracestore", None),
     "sweep": ("sweeps", None),
 }
 

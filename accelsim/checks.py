@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accelsim import configfile, evaluatefile, hardware, layers, runfile, simulate, sweepfile, tracefile
+from accelsim import configfile, evaluatefile, hardware, layers, paperfile, runfile, simulate, sweepfile, tracefile
 from accelsim.convert import scalesim
 from accelsim.energy import Energy
 from accelsim.errors import ConfigError, choices
@@ -15,6 +15,7 @@ from accelsim.memory import Memory, load_memory
 from accelsim.networks import zoo
 from accelsim.networks.network import Network, total_elements, total_macs, total_weights
 from accelsim.trace import Trace, summary
+from accelsim.tracestore import TraceStore, is_store
 from accelsim.units import format_bytes, format_time
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def describe(path: Path, overrides: Sequence[str] = ()) -> str:
         return hardware.describe(machine) + "".join(f"# note: {note}\n" for note in notes)
     if path.suffix in {".cfg", ".csv", ".onnx"} or str(path).startswith(zoo.PREFIX):
         return network_text(simulate.open_network(path))
+    if is_store(path):
+        return repr(TraceStore(path))
     if path.suffix == ".npz":
         return trace_text(tracefile.load(path))
     if path.suffix not in {".yaml", ".yml"}:
@@ -42,6 +45,7 @@ def describe(path: Path, overrides: Sequence[str] = ()) -> str:
         "evaluate": lambda: evaluatefile.describe(evaluatefile.load(path, overrides)),
         "memory": lambda: memory_text(load_memory(path, overrides)),
         "network": lambda: network_text(simulate.load_network(runfile.load_network_file(path, overrides))),
+        "paper": lambda: paperfile.describe(paperfile.load(path, overrides)),
         "run": lambda: runfile.describe(runfile.load_run(path, overrides)),
         "sweep": lambda: sweepfile.describe(sweepfile.load(path, overrides)),
     }
@@ -85,7 +89,11 @@ def network_text(network: Network) -> str:
         f"{total_macs(graph):,} MACs, {total_weights(graph):,} weights; {have}"
     )
     provenance = network.provenance
-    lines += [f"{key}: {provenance[key]}" for key in ("architecture", "parameters", "format", "weights") if key in provenance]
+    lines += [
+        f"{key}: {provenance[key]}"
+        for key in ("architecture", "parameters", "format", "weights", "weights_pruned", "quantised")
+        if key in provenance
+    ]
     return "\n".join(lines)
 
 
@@ -100,12 +108,31 @@ def trace_text(trace: Trace) -> str:
     )
 
 
-def trace_table(path: Path) -> tuple[Table, str]:
+def store_table(store: TraceStore) -> Table:
+    """What the index of a store of traces says of each layer."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=repr(store), box=box.SIMPLE_HEAD, title_justify="left")
+    for header in ("layer", "kind", "channels"):
+        table.add_column(header, justify="right" if header == "channels" else "left")
+    for header in ("zero: mean", "min", "max", "always", "ever", "zero elements (%)"):
+        table.add_column(header, justify="right")
+    for row in store.statistics().to_dict("records"):
+        counts = [f"{row[f'zero_channels_{what}']:,}" for what in ("minimum", "maximum")] + [
+            f"{row['always_zero']:,}",
+            f"{row['ever_zero']:,}",
+        ]
+        mean = f"{row['zero_channels_mean']:,.2f}"
+        table.add_row(row["layer"], row["kind"], f"{row['channels']:,}", mean, *counts, f"{row['zero_percent']:.2f}")
+    return table
+
+
+def trace_table(trace: Trace) -> tuple[Table, str]:
     """Layers of a trace as a table, and its provenance."""
     from rich import box
     from rich.table import Table
 
-    trace = tracefile.load(path)
     height, width = trace.fine_part
     table = Table(title=trace_text(trace), box=box.SIMPLE_HEAD, title_justify="left")
     for header in ("layer", "kind", "C x H x W"):

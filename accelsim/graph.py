@@ -13,6 +13,9 @@ from types import MappingProxyType
 Shape = tuple[int, int, int]
 """Channels, height, width of one feature map (one image)."""
 
+OVERWRITTEN = frozenset({"conv", "maxpool", "add", "scale", "activation", "sub", "mul", "lrn"})
+"""Kinds that write feature maps: what is small in their outputs may be overwritten with zeros. Others copy, or make scores."""
+
 Attribute = int | float | str | bool
 NO_ATTRIBUTES: Mapping[str, Attribute] = MappingProxyType({})
 

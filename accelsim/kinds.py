@@ -11,10 +11,11 @@ from pydantic import BaseModel
 from accelsim import runfile
 from accelsim.errors import ConfigError, choices
 from accelsim.evaluatefile import Evaluate
+from accelsim.paperfile import Paper
 from accelsim.schema import json_schema
 from accelsim.sweepfile import Sweep
 
-KINDS: Mapping[str, type[BaseModel]] = MappingProxyType({**runfile.KINDS, "evaluate": Evaluate, "sweep": Sweep})
+KINDS: Mapping[str, type[BaseModel]] = MappingProxyType({**runfile.KINDS, "evaluate": Evaluate, "paper": Paper, "sweep": Sweep})
 """What stands under the root key of each kind of file."""
 
 

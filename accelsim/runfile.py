@@ -16,15 +16,17 @@ from pydantic_core import CoreSchema, core_schema
 
 from accelsim import configfile
 from accelsim.energy import Energy
-from accelsim.errors import ModelError, RefusalError, choices, nearest, quoted, refuse
+from accelsim.errors import ConfigError, ModelError, RefusalError, choices, nearest, quoted, refuse
 from accelsim.hardware import EMBEDDED as IN_ACCELERATOR
 from accelsim.hardware import Accelerator
 from accelsim.images import PRESETS, Preprocessing
 from accelsim.located import Text
 from accelsim.memory import Memory
 from accelsim.networks import zoo
+from accelsim.pruning import Pruning
 from accelsim.schema import FromPath
 from accelsim.schemes._written import Written
+from accelsim.tracestore import is_store
 
 _NPZ = ".npz:"
 _WILD = frozenset("*?[")
@@ -129,6 +131,18 @@ class _InTheZoo:
         return {"type": "string", "pattern": f"^({'|'.join(map(re.escape, zoo.names()))})(@[0-9]+)?$"}
 
 
+class _IsStore:
+    """Pydantic annotation of a folder that must be a store of traces."""
+
+    def _check(self, folder: Path) -> Path:
+        if not is_store(folder):
+            raise RefusalError(f"no store of traces: {folder}", "'accelsim infer NETWORK --images FOLDER --store STORE' makes one")
+        return folder
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+
 InputFile = Annotated[Path, Location()]
 OutputFolder = Annotated[Path, Location(file=False)]
 Name = Annotated[str, _FileName()]
@@ -160,6 +174,21 @@ class Labels(Section):
     """Column with the number of the output, from 0; without it the rows stand in the order of the outputs."""
 
 
+class Quantisation(Section):
+    """Maps and weights in whole numbers, after training; inference stays in float32, with values on the grids."""
+
+    map_bits: Annotated[int, Field(ge=2, le=16)] = 8
+    """Bits of an element of a map; `data.ifmap_bits` of the machine says what it takes in memory."""
+    weight_bits: Annotated[int, Field(ge=2, le=16)] = 8
+    """Bits of a weight."""
+    maps: Literal["symmetric", "zero_point"] = "zero_point"
+    """Whether the integer 0 means 0, or the integers span the values that occur: then the one that means 0 is the zero point."""
+    weights: Literal["per_channel", "per_tensor"] = "per_channel"
+    """A step for each filter, or one for all of a layer; always symmetric."""
+    images: Annotated[tuple[str, ...], Field(min_length=1), ImageList()]
+    """Calibration images: least and largest value of each map are those seen on these."""
+
+
 class NetworkFile(Section):
     """A network: where its layers and weights are, and what it does to an image first."""
 
@@ -173,6 +202,10 @@ class NetworkFile(Section):
     """A well-known network without weights, by name; at another input size with it: resnet50@256."""
     synthetic_weights: Annotated[int, Field(ge=0)] | None = None
     """Seed of random weights for a network that has none: it then runs on images, and every trace and report says 'synthetic'."""
+    prune: Pruning | None = None
+    """Small weights become zero."""
+    quantise: Quantisation | None = None
+    """Maps and weights become whole numbers, after pruning."""
     preprocessing: Annotated[Preprocessing, PresetName()]
     """Name of a preset, or its keys."""
     labels: Labels | None = None
@@ -204,20 +237,46 @@ class InferenceJob(Section):
     """A value counts as zero if its magnitude is at most this; 0 is lossless."""
     mode: Literal["channel", "part", "element"] = "channel"
     """What is overwritten with zeros before the next layer reads it: wholly zero channels, parts, or elements."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """Threads that share each large layer; any number of them gives the same trace."""
 
 
-class TraceJob(Section):
+class Recorded(Section):
+    """What was recorded before."""
+
+    network: Annotated[NetworkFile, FromPath()] | None = None
+    """The network that it was recorded from: path of its file, or its content. Weight schemes need it, since a trace holds no weights."""
+
+
+class TraceJob(Recorded):
     """A trace that was recorded before."""
 
     trace: InputFile
     """The trace file."""
 
 
+class StoreJob(Recorded):
+    """Traces of a store, which `accelsim infer --store` made."""
+
+    traces: Annotated[Path, Location(file=False), _IsStore()]
+    """Folder of the store."""
+    images: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    """Names of images in the store; * stands for any letters."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Take this many of them, the first ones; all if not given."""
+
+
 def _kind_of_job(job: Any) -> str:
-    return "trace" if isinstance(job, TraceJob) or (isinstance(job, Mapping) and "trace" in job) else "inference"
+    for form, key in ((TraceJob, "trace"), (StoreJob, "traces")):
+        if isinstance(job, form) or (isinstance(job, Mapping) and key in job):
+            return key
+    return "inference"
 
 
-Job = Annotated[Annotated[InferenceJob, Tag("inference")] | Annotated[TraceJob, Tag("trace")], Discriminator(_kind_of_job)]
+Job = Annotated[
+    Annotated[InferenceJob, Tag("inference")] | Annotated[TraceJob, Tag("trace")] | Annotated[StoreJob, Tag("traces")],
+    Discriminator(_kind_of_job),
+]
 
 
 class Filed(Section):
@@ -245,13 +304,14 @@ class Run(Filed):
     accelerator: Annotated[Accelerator, FromPath()]
     """Path of an accelerator file, or its content."""
     schemes: Annotated[tuple[Written, ...], Field(min_length=1)] = ("dense", "channel_marker")
-    """What is done about zeros, by name, with options as {zero_block: {height: 8, width: 8}}; each job is replayed under each."""
+    """What is done about zeros of maps, by name, with options as {zero_block: {height: 8, width: 8}}; with a plus also about zeros of
+    weights: channel_marker+eie, dense+pruned_csr, {zero_block: {height: 8}, weights: eie}. Each job is replayed under each."""
     engine: Literal["fast", "reference"] = "fast"
     """The compiled engine, or the readable one that defines what it must give."""
     results: Annotated[Path, Location(file=False, here=True)] = Path("results")
     """Folder for tables and figures, from the current folder; results/<name> if not given."""
     jobs: Annotated[tuple[Job, ...], Field(min_length=1)]
-    """What is replayed: networks on images, or recorded traces."""
+    """What is replayed: networks on images, recorded traces, or those of a store."""
     keep_traces: OutputFolder | None = None
     """Folder in which the traces of inference jobs are kept."""
 
@@ -282,6 +342,20 @@ def load_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
 def load_network_file(path: str | Path, overrides: Sequence[str] = ()) -> NetworkFile:
     """Read a network file. `overrides`: `dotted.path=value`. Raises `ConfigError` with every fault."""
     return configfile.load(path, NetworkFile, "network", overrides)
+
+
+def image_list(images: Sequence[str]) -> tuple[str, ...]:
+    """Files and arrays that photographs, globs and `file.npz:key` stand for. Raises `ConfigError` with every fault."""
+    found: list[str] = []
+    faults = []
+    for image in images:
+        try:
+            found += _expanded(image)
+        except RefusalError as fault:
+            faults.append("\n    ".join((f"images: {fault.fault}", *fault.remedy)))
+    if faults:
+        raise ConfigError(*faults)
+    return tuple(found)
 
 
 def describe(resolved: Run | NetworkFile) -> str:

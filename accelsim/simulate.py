@@ -8,21 +8,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from accelsim import batch, configfile, engines, inference, report, runfile, tracefile
+from accelsim import batch, configfile, engines, inference, report, runfile, tracefile, transforms
 from accelsim.errors import ConfigError, EngineError, choices
 from accelsim.hardware import Accelerator, describe
 from accelsim.kernels.compile import is_compiled
-from accelsim.kernels.conv import conv2d as convolution_kernel
 from accelsim.kernels.replay import replay as replay_kernel
+from accelsim.kernels.windows import conv2d as convolution_kernel
 from accelsim.networks import darknet, onnx, scalesim, synthetic, zoo
+from accelsim.networks.beside import beside
 from accelsim.networks.network import Network
 from accelsim.report import Comparison, Result, chrome
-from accelsim.runfile import InferenceJob, NetworkFile, Run
+from accelsim.runfile import InferenceJob, Job, NetworkFile, Run, TraceJob
 from accelsim.schedule import build
 from accelsim.schedule.tables import Schedule
 from accelsim.schemes import load as load_scheme
 from accelsim.timeline import Timeline
 from accelsim.trace import PUBLISHED, Trace
+from accelsim.tracestore import TraceStore
 from accelsim.validation.activations import Validation
 
 Keep = Callable[[Trace, Schedule, Timeline], None]
@@ -81,7 +83,7 @@ def run(
         name = f"{trace.graph.name}_{trace.image}_{schedule.scheme}.json".replace("/", "_")
         files[f"timelines/{name}"] = chrome.timeline(trace, schedule, times, asked.accelerator)
 
-    for trace in _traces(asked, progress):
+    for trace in traces_of(asked, progress):
         comparisons.append(compare(trace, asked.accelerator, asked.schemes, engine, progress, keep if timelines else forget))
         traces.append(trace)
         if asked.keep_traces is not None and trace.source != PUBLISHED:
@@ -98,6 +100,7 @@ def infer(
     *,
     epsilon: float | None = None,
     mode: str | None = None,
+    threads: int | None = None,
     overrides: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Iterator[tuple[Path, Trace]]:
@@ -106,24 +109,40 @@ def infer(
     Yields each trace's path and the trace as soon as it is on disk.
     Raises:  `ConfigError` for a file of another kind or without images, `ModelError` as `inference.record`
     """
-    kind = configfile.root_key(file)
+    for job in inference_jobs(file, images, epsilon=epsilon, mode=mode, threads=threads, overrides=overrides):
+        for trace in _record(job, progress):
+            path = Path(out) / trace_name(trace)
+            tracefile.save(trace, path)
+            yield path, trace
+
+
+def inference_jobs(
+    file: str | Path,
+    images: Sequence[str] = (),
+    *,
+    epsilon: float | None = None,
+    mode: str | None = None,
+    threads: int | None = None,
+    overrides: Sequence[str] = (),
+) -> list[InferenceJob]:
+    """The networks that a run file runs on images, or a network file on `images`; what is given goes before what a run file says.
+
+    Raises:  `ConfigError` for a file of another kind or without images
+    """
+    kind, images = configfile.root_key(file), runfile.image_list(images)
     if kind == "network":
         if not images:
             raise ConfigError(f"{file}: a network file names no images\n    give some: --image photo.jpg")
         network = runfile.load_network_file(file, overrides)
-        jobs = [InferenceJob(network=network, images=tuple(images))]
+        jobs = [InferenceJob(network=network, images=images)]
     else:
         jobs = [job for job in runfile.load_run(file, overrides).jobs if isinstance(job, InferenceJob)]
         if not jobs:
             raise ConfigError(f"{file}: none of its jobs runs a network on images\n    add one: {{network: ..., images: [...]}}")
         if images:
-            jobs = [job.model_copy(update={"images": tuple(images)}) for job in jobs]
-    change = {key: value for key, value in (("epsilon", epsilon), ("mode", mode)) if value is not None}
-    for job in jobs:
-        for trace in _record(job.model_copy(update=change), progress):
-            path = Path(out) / trace_name(trace)
-            tracefile.save(trace, path)
-            yield path, trace
+            jobs = [job.model_copy(update={"images": images}) for job in jobs]
+    change = {key: value for key, value in (("epsilon", epsilon), ("mode", mode), ("threads", threads)) if value is not None}
+    return [job.model_copy(update=change) for job in jobs]
 
 
 def compare(
@@ -149,18 +168,27 @@ def replay(
 ) -> Result:
     """Replay one trace on one machine under one scheme. Trace and accelerator may be paths of their files. `keep` gets the tables.
 
+    `scheme`: `channel_marker`, or with a weight scheme `channel_marker+eie`; a trace from a file then needs weights (`networks.beside`).
     Raises:  `ConfigError`, `TraceError` for what the user can mend; `EngineError` for a broken identity
     """
     data = trace if isinstance(trace, Trace) else tracefile.load(trace)
     machine = accelerator if isinstance(accelerator, Accelerator) else load_accelerator(accelerator)
     data = batch.repeat(data, machine.batch)
-    schedule = build(data, machine, scheme)
+    return replay_schedule(data, build(data, machine, scheme), machine, engine, keep)
+
+
+def replay_schedule(trace: Trace, schedule: Schedule, machine: Accelerator, engine: str = "fast", keep: Keep = forget) -> Result:
+    """Replay a schedule on the machine it was built for, or on one with another clock, link, DRAM or prices: no schedule depends on those.
+
+    `trace`: what it was built of, batched already.
+    Raises:  `EngineError` for a broken identity
+    """
     try:
         timeline = engines.replay(schedule, machine, _engine(engine))
     except EngineError as fault:
-        raise EngineError(f"{data.graph.name}, {data.image}, {scheme} on {machine.name} ({engine}): {fault}") from fault
-    keep(data, schedule, timeline)
-    return Result.of(data, machine, schedule, timeline, engine=engine)
+        raise EngineError(f"{trace.graph.name}, {trace.image}, {schedule.scheme} on {machine.name} ({engine}): {fault}") from fault
+    keep(trace, schedule, timeline)
+    return Result.of(trace, machine, schedule, timeline, engine=engine)
 
 
 def write(
@@ -182,13 +210,18 @@ def write_timeline(path: str | Path, trace: Trace, replays: Sequence[tuple[Sched
     report.write_files(path.parent, {path.name: chrome.side_by_side(trace, replays, accelerator)})
 
 
-def plot(folder: str | Path) -> Iterator[Path]:
-    """Draw the figures of a results folder again from its tables, without simulating; yields the files written."""
-    from accelsim.plots import gallery
+def plot(folder: str | Path, style: str = "paper") -> Iterator[Path]:
+    """Draw the figures of a results folder again from its tables, without simulating; yields the files written.
 
-    layers, bandwidth = report.read_layers(Path(folder)), report.read_bandwidth(Path(folder))
-    figures = itertools.chain(gallery.of_layers(layers), gallery.of_bandwidth(bandwidth))
-    yield from report.write_files(Path(folder), dict(gallery.files(figures)))
+    `style`: one of `plots.LOOKS`. Raises `ConfigError` for another style, or a folder without those tables.
+    """
+    from accelsim import plots
+
+    folder, look = Path(folder), plots.look(style)
+    layers, bandwidth, peaks = report.read_layers(folder), report.read_bandwidth(folder), report.read_peaks(folder)
+    width = look.width
+    figures = itertools.chain(plots.of_layers(layers, width), plots.of_bandwidth(bandwidth, width), plots.of_run(layers, peaks, width))
+    yield from report.write_files(folder, dict(plots.files(figures, look.dpi)))
 
 
 def load_accelerator(path: str | Path, overrides: Sequence[str] = ()) -> Accelerator:
@@ -198,8 +231,8 @@ def load_accelerator(path: str | Path, overrides: Sequence[str] = ()) -> Acceler
     return hardware.load_accelerator(path, overrides)
 
 
-def load_network(file: NetworkFile) -> Network:
-    """Read the network that a network file describes."""
+def load_network(file: NetworkFile, progress: Progress = silent) -> Network:
+    """Read the network that a network file describes, and prune and quantise it where the file says so."""
     if file.zoo is not None:
         known = zoo.load(file.zoo)
         network = replace(known, graph=replace(known.graph, name=file.name))
@@ -209,7 +242,8 @@ def load_network(file: NetworkFile) -> Network:
         network = onnx.load(file.onnx, name=file.name)
     else:
         raise ConfigError(f"{file.name}: names no network\n    {choices(runfile.WAYS)}")
-    return network if file.synthetic_weights is None else synthetic.network(network, file.synthetic_weights)
+    network = network if file.synthetic_weights is None else synthetic.network(network, file.synthetic_weights)
+    return transforms.apply(network, file, progress)
 
 
 def open_network(source: str | Path, overrides: Sequence[str] = ()) -> Network:
@@ -279,14 +313,31 @@ def trace_name(trace: Trace) -> str:
     return f"{trace.graph.name}_{trace.image}{pruned}.npz".replace("/", "_")
 
 
-def _traces(asked: Run, progress: Progress) -> Iterator[Trace]:
-    """Traces of all jobs; results are filed by network and image, so an image that comes again is told apart by what was done to it."""
+def traces_of(asked: Run, progress: Progress = silent) -> Iterator[Trace]:
+    """Traces of all jobs of a run file.
+
+    Results are filed by network and image, so an image that comes again is told apart by what was done to it.
+    """
     seen: set[tuple[str, str]] = set()
+    values = any(load_scheme(scheme).needs == "values" for scheme in asked.schemes)
     for job in asked.jobs:
-        for trace in _record(job, progress) if isinstance(job, InferenceJob) else [tracefile.load(job.trace)]:
+        for trace in _of_job(job, values, progress):
             image = next(image for image in _labels(trace) if (trace.graph.name, image) not in seen)
             seen.add((trace.graph.name, image))
             yield replace(trace, image=image)
+
+
+def _of_job(job: Job, values: bool, progress: Progress) -> Iterator[Trace]:
+    if isinstance(job, InferenceJob):
+        yield from _record(job, progress, values)
+        return
+    network = None if job.network is None else load_network(job.network, progress)
+    if isinstance(job, TraceJob):
+        traces: Iterable[Trace] = [tracefile.load(job.trace)]
+    else:
+        store = TraceStore(job.traces)
+        traces = map(store.load, store.select(job.images)[: job.limit])
+    yield from traces if network is None else (beside(trace, network) for trace in traces)
 
 
 def _labels(trace: Trace) -> Iterator[str]:
@@ -297,12 +348,12 @@ def _labels(trace: Trace) -> Iterator[str]:
     yield from (f"{trace.image} ({done}, {number})" for number in itertools.count(2))
 
 
-def _record(job: InferenceJob, progress: Progress) -> Iterator[Trace]:
-    prepared = inference.prepare(load_network(job.network))
+def _record(job: InferenceJob, progress: Progress, values: bool = False) -> Iterator[Trace]:
+    prepared = inference.prepare(load_network(job.network), threads=job.threads)
     if not is_compiled(convolution_kernel):
         progress("compile the inference kernels (first use; later runs find them cached)", 0, len(job.images))
     photographs = (inference.photograph(image, job.network.preprocessing) for image in job.images)
-    return inference.record(prepared, photographs, epsilon=job.epsilon, mode=job.mode, progress=progress)
+    return inference.record(prepared, photographs, epsilon=job.epsilon, mode=job.mode, values=values, progress=progress)
 
 
 def _write(
@@ -315,7 +366,11 @@ def _write(
     files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
     files = dict(files)
+    from accelsim import page
+
     if figures:
+        import pandas as pd
+
         from accelsim.plots import gallery
 
         for done, (comparison, trace) in enumerate(zip(comparisons, traces, strict=True)):
@@ -323,7 +378,10 @@ def _write(
             files |= gallery.files(gallery.of_layers(comparison.as_frame()))
             files |= gallery.files(gallery.of_bandwidth(comparison.bandwidth_frame()))
             files |= gallery.files(gallery.of_trace(trace))
-    report.write(folder, comparisons, config, files)
+        peaks = {(each.network, each.image): report.peak_rates(each.accelerator) for each in comparisons}
+        files |= gallery.files(gallery.of_run(pd.concat([each.as_frame() for each in comparisons]), peaks))
+    made = report.contents(comparisons, config, files)
+    report.write_files(folder, {page.NAME: page.of_folder(made), **made})
 
 
 def _engine(name: str) -> str:

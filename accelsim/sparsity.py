@@ -89,11 +89,11 @@ def sparsity(
 def parameters(file: NetworkFile, network: Network) -> Iterator[tuple[str, str, str, Tensor]]:
     """Layer, kind, role and values of everything a network stores.
 
-    Of Darknet's files as they are; of others as they were loaded, batch normalisation folded in.
+    Of Darknet's files as they are; of others, and where weights are pruned or quantised, as they run, batch normalisation folded in.
     Raises:  `ModelError` where there are no weights
     """
     weights = network.require_weights()
-    if file.darknet is not None and file.darknet.weights is not None:
+    if file.darknet is not None and file.darknet.weights is not None and file.prune is None and file.quantise is None:
         for node, arrays in darknet.parameters(file.darknet.cfg, file.darknet.weights):
             yield from ((node.name, node.kind, role, values) for role, values in arrays.items())
         return

@@ -200,7 +200,7 @@ def test_a_file_that_is_used_twice_is_blamed_once(house: Path) -> None:
         ("jobs:\n", "jobs: []\n  other:\n", "run.jobs: too few items"),
         ("epsilon: 1e-3", "epsilon: -1", "run.jobs.0.epsilon: -1 is too small"),
         ("epsilon: 1e-3", "mode: chanel", "run.jobs.0.mode: 'chanel' is not allowed"),
-        ("- trace: dog.npz", "- {trace: dog.npz, network: ../network/net.yaml}", "run.jobs.1: unknown key 'network'"),
+        ("- trace: dog.npz", "- {trace: dog.npz, epsilon: 0.1}", "run.jobs.1: unknown key 'epsilon'"),
         ("- trace: dog.npz", "- {trace: dgo.npz}", "run.jobs.1.trace: no such file: run/dgo.npz"),
         ("- trace: dog.npz", "- {images: [photos/a.jpg]}", "run.jobs.1: missing key 'network'"),
         ("- trace: dog.npz", "- dog.npz", "run.jobs.1: 'dog.npz' is not a mapping"),

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from accelsim.cli import files, simulating, traces, validating
+from accelsim.cli import comparing, files, inferring, papers, simulating, sweeping, traces, validating, weighing
 from accelsim.errors import EngineError, UserError
 
 app = typer.Typer(
@@ -19,6 +19,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(simulating.app)
+app.add_typer(comparing.app)
+app.add_typer(inferring.app)
+app.add_typer(sweeping.app)
+app.add_typer(papers.app)
+app.add_typer(weighing.app)
 app.add_typer(files.app)
 app.add_typer(traces.app, name="trace")
 app.add_typer(validating.app, name="validate")

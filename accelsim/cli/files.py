@@ -57,7 +57,7 @@ def convert(
 
 @app.command()
 def schema(
-    kind: Annotated[str, typer.Argument(help="accelerator, energy, evaluate, memory, network, run or sweep.")],
+    kind: Annotated[str, typer.Argument(help="accelerator, energy, evaluate, memory, network, paper, run or sweep.")],
 ) -> None:
     """Print the JSON Schema of a kind of file, for editors."""
     from accelsim import kinds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,14 +61,18 @@ def print_comparisons(comparisons: Sequence[Comparison], layers: bool) -> None:
 
 
 @contextmanager
-def progress_shown() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar with the time left on a terminal, a line per piece of work elsewhere; both on standard error."""
+def progress_shown(seconds: float = 0.0) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar with the time left on a terminal, a line per piece of work elsewhere; both on standard error.
+
+    Units:   `seconds` that pass between two lines at least, but for the last of all steps
+    """
     if not sys.stderr.isatty():
-        last = ""
+        last, told = "", float("-inf")
 
         def line(what: str, done: int, total: int) -> None:
-            nonlocal last
-            if what != last:
+            nonlocal last, told
+            if what != last and (time.monotonic() - told >= seconds or done == total):
+                told = time.monotonic()
                 print(f"[{done}/{total}] {what}", file=sys.stderr, flush=True)
                 last = what
 

@@ -1,8 +1,7 @@
-"""Verbs that simulate: run, infer, replay, evaluate, sweep, sparsity, dynamic, plot."""
+"""Verbs that simulate: run, replay, evaluate, sparsity, dynamic, plot."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,31 +37,13 @@ def run(
 
 
 @app.command()
-def infer(
-    file: Annotated[Path, typer.Argument(help="A run file with network jobs, or a network file (then give --image).")],
-    image: Annotated[list[str] | None, typer.Option(help="Photograph, glob or file.npz:key; may be repeated.")] = None,
-    epsilon: Annotated[float | None, typer.Option(help="A value counts as zero if its magnitude is at most this.")] = None,
-    mode: Annotated[str | None, typer.Option(help="What is overwritten with zeros: channel, part or element.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the traces.")] = Path("results/traces"),
-    settings: Settings = None,
-) -> None:
-    """Run a network on images and record one trace for each."""
-    from accelsim import simulate
-
-    with progress_shown() as progress:
-        traces = simulate.infer(file, out, image or (), epsilon=epsilon, mode=mode, overrides=settings or (), progress=progress)
-        made = [(path, trace.provenance.get("top5", "")) for path, trace in traces]
-    for path, best in made:
-        say(f"{path}" + (f"  top 5: {best}" if best else ""))
-
-
-@app.command()
 def replay(
     trace: Annotated[Path, typer.Argument(help="A trace file (.npz).")],
     accelerator: Annotated[Path, typer.Option(help="An accelerator file, e.g. configs/accelerator/edge.yaml.")],
     scheme: Annotated[
-        list[str] | None, typer.Option(help="Scheme to hold against dense, e.g. zvc or zero_block:height=8,width=8; may be repeated.")
+        list[str] | None, typer.Option(help="Scheme to hold against dense: zvc, zero_block:height=8, zvc+eie, ...; may be repeated.")
     ] = None,
+    network: Annotated[Path | None, typer.Option(help="Its network with weights, for weight schemes such as channel_marker+eie.")] = None,
     settings: Settings = None,
     engine: Engine = None,
     results: Results = None,
@@ -72,9 +53,12 @@ def replay(
 ) -> None:
     """Replay one trace on one machine under dense and other schemes."""
     from accelsim import report, simulate, tracefile
+    from accelsim.networks.beside import beside
 
     machine = simulate.load_accelerator(accelerator, settings or ())
     data = tracefile.load(trace)
+    if network is not None:
+        data = beside(data, simulate.open_network(network))
     if timeline is not None:
         report.require_writable(timeline.parent)
     kept: list[tuple[Schedule, Timeline]] = []
@@ -115,39 +99,6 @@ def evaluate(
 
 
 @app.command()
-def sweep(
-    file: Annotated[Path, typer.Argument(help="A sweep file, e.g. configs/sweep/buffer.yaml.")],
-    settings: Settings = None,
-    results: Results = None,
-    figures: Figures = True,
-    processes: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; as many as there are cores if not given.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many points there are and how long they take, no more.")] = False,
-) -> None:
-    """Simulate every point that the axes span; interrupted, it goes on where it was, and nothing is simulated twice."""
-    from accelsim import sweeps
-
-    try:
-        with progress_shown() as progress:
-            outcome = sweeps.run(
-                file,
-                settings or (),
-                results=results,
-                processes=processes,
-                figures=figures,
-                dry_run=dry_run,
-                progress=progress,
-                announce=say,
-            )
-    except KeyboardInterrupt as stop:
-        print(f"{stop or 'interrupted'}\n    give the same command again to go on", file=sys.stderr)
-        raise typer.Exit(130) from None
-    if outcome is not None:
-        failed = f", {outcome.failed:,} of them failed (column error)" if outcome.failed else ""
-        say(f"{len(outcome.table):,} points, {outcome.simulated:,} simulated now{failed}")
-        say(f"results: {outcome.folder}")
-
-
-@app.command()
 def sparsity(
     network: Annotated[Path, typer.Argument(help="A network file, e.g. configs/network/squeezenet_v1.1.yaml.")],
     images: Annotated[list[str] | None, typer.Option(help="Photograph, glob or file.npz:key for feature maps; may be repeated.")] = None,
@@ -170,7 +121,7 @@ def sparsity(
 
 @app.command()
 def dynamic(
-    folder: Annotated[Path, typer.Argument(help="A folder of traces (.npz) of several images.")],
+    folder: Annotated[Path, typer.Argument(help="A folder of traces (.npz) of several images, or a store of traces.")],
     accelerator: Annotated[Path | None, typer.Option(help="An accelerator file: replay with and without the static channels.")] = None,
     scheme: Annotated[list[str] | None, typer.Option(help="Scheme to hold against dense; may be repeated.")] = None,
     settings: Settings = None,
@@ -194,9 +145,20 @@ def dynamic(
 @app.command()
 def plot(
     results: Annotated[Path, typer.Argument(help="A results folder of a run or a sweep.")],
+    style: Annotated[str, typer.Option(help="Where figures are shown: paper (both columns), column, or screen (a slide).")] = "paper",
 ) -> None:
     """Draw every figure of a results folder again, without simulating."""
     from accelsim import simulate, sweeps
 
-    for path in sweeps.plot(results) if (results / "sweep.parquet").is_file() else simulate.plot(results):
+    for path in sweeps.plot(results, style) if (results / "sweep.parquet").is_file() else simulate.plot(results, style):
         say(str(path))
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="A results folder of a run or a sweep.")],
+) -> None:
+    """Write report.html once more from what stands in a results folder: one page that needs nothing else."""
+    from accelsim import page
+
+    say(str(page.add(results)))

@@ -118,7 +118,7 @@ def test_photographs_come_out_as_table_4_prints_them(shared: Path, tmp_path: Pat
     best = rows[rows["quantity"].str.startswith("best probability")]
     assert best.groupby("network").size().to_dict() == {"SqueezeNet": 10, "TinyNet": 10}
     off = best.groupby("network")["deviation"].agg(lambda column: column.abs().max())
-    assert off["SqueezeNet"] <= 0.16
+    assert off["SqueezeNet"] <= 0.15
     assert off["TinyNet"] <= 0.01
     saved = rows.set_index(["network", "quantity"])["measured"]
     assert saved["SqueezeNet", "saved at epsilon 0.1"] == pytest.approx(18.2838)
