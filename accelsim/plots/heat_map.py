@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 from numpy.typing import NDArray
 
 from accelsim.effects import in_step
@@ -34,6 +35,8 @@ SHOWN: Mapping[str, tuple[str, str]] = MappingProxyType(
 """What can be shown, with its name and how its cells are written."""
 COLOUR_MAP = "cividis"
 """Even in lightness, and the same to colour-blind eyes."""
+NARROWEST = 0.05
+"""Least span of the colours, of the largest magnitude."""
 CELL = 0.26
 """Height of a cell, inches."""
 
@@ -55,7 +58,7 @@ def heat_map(
     telling = {scheme: picture for scheme, picture in pictures.items() if np.unique(picture[~np.isnan(picture)]).size > 1}
     pictures = telling or pictures
     numbers = np.concatenate([picture[~np.isnan(picture)] for picture in pictures.values()])
-    low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 1.0)
+    low, high = _scale(numbers)
     room = drawn_width(width) / len(pictures) - 0.3
     names = {scheme: _wrapped(plain(scheme), int(room / CHARACTER)) for scheme in pictures}
     figure = new_figure(width, 1.0 + CELL * len(up) + TITLE_LINE * (max(map(len, names.values())) - 1))
@@ -76,11 +79,21 @@ def heat_map(
     panels[0].set_yticks(range(len(up)), [plain(str(one)) for one in up])
     panels[0].set_ylabel(axis_label(second))
     if image is not None:
-        figure.colorbar(image, ax=panels, label=SHOWN[value][0], pad=0.01)
+        figure.colorbar(image, ax=panels, label=SHOWN[value][0], pad=0.01).formatter = ScalarFormatter(useOffset=False)
     lost = "; × no result" if any(np.isnan(picture).any() for picture in pictures.values()) else ""
     what = f"{table['network'].iloc[0]}, {table['image'].iloc[0]}: {SHOWN[value][0]}{held(table, (first, second))}{lost}"
     title(figure, what, str(table["source"].iloc[0]))
     return figure
+
+
+def _scale(numbers: NDArray[np.float64]) -> tuple[float, float]:
+    """Ends of the colours: those of the numbers, but never so close that a thousandth looks like a gulf."""
+    if not numbers.size:
+        return 0.0, 1.0
+    low, high = float(numbers.min()), float(numbers.max())
+    least = NARROWEST * max(abs(low), abs(high))
+    aside = max(0.0, least - (high - low)) / 2
+    return low - aside, high + aside
 
 
 def _wrapped(scheme: str, longest: int) -> list[str]:

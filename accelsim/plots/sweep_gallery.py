@@ -36,12 +36,12 @@ def of_sweep(table: pd.DataFrame, width: float = DOUBLE_COLUMN) -> Iterator[tupl
             continue
         groups = in_step(rows, axes)
         own = set(groups[0]) if groups and axes[0] in groups[0] else {axes[0]}
-        for suffix, part in _held(rows, tuple(axis for axis in axes if axis not in own)):
+        for suffix, part in _held(rows, tuple(axis for axis in axes if axis not in own), (axes[0],)):
             yield f"{name}_curves{suffix}", sweep_curves(part, width)
         second = next((group[0] for group in groups if axes[0] not in group), None)
         if second is not None:
             step = next(group for group in groups if second in group)
-            for suffix, part in _held(rows, tuple(axis for axis in axes if axis not in own and axis not in step)):
+            for suffix, part in _held(rows, tuple(axis for axis in axes if axis not in own and axis not in step), (axes[0], second)):
                 for value in MAPS:
                     yield f"{name}_{value}{suffix}", heat_map(part, width, value=value, axes=(axes[0], second))
         yield from _of_trace(rows, name, width)
@@ -57,13 +57,17 @@ def _of_trace(rows: pd.DataFrame, name: str, width: float) -> Iterator[tuple[str
         yield f"{name}_sensitivity", sensitivity_bars(rows, width)
 
 
-def _held(rows: pd.DataFrame, axes: tuple[str, ...]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The rows with some combinations of values of these axes, and what tells them apart in a file name."""
+def _held(rows: pd.DataFrame, axes: tuple[str, ...], drawn: tuple[str, ...]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows with some combinations of values of these axes, and what tells them apart in a file name.
+
+    Combinations at which a `drawn` axis has one value alone, as a search leaves them, give way to those that show more.
+    """
     varied = [axis for axis in axes if rows[axis].nunique() > 1]
     if not varied:
         yield "" if not axes else "_" + slug("_".join(str(rows[axis].iloc[0]) for axis in axes)), rows
         return
-    parts = list(rows.groupby(varied, sort=False))
+    every = list(rows.groupby(varied, sort=False))
+    parts = [(values, part) for values, part in every if all(part[axis].nunique() > 1 for axis in drawn)] or every
     last = len(parts) - 1
     chosen = range(len(parts)) if len(parts) <= MOST else sorted({round(last * step / (MOST - 1)) for step in range(MOST)})
     for index in chosen:

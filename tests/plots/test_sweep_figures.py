@@ -199,3 +199,21 @@ def test_axes_that_go_in_step_are_one_axis() -> None:
     rows = rows[[*order[:-1], "accelerator.pe_array.rows", *[name for name in rows.columns if name not in order]]]
     plots.render(plots.heat_map(rows, value="stall_percent"))
     assert "link bytes per cycle + pe array rows" in [label.get_text() for label in plots.sensitivity_bars(rows).axes[0].get_yticklabels()]
+
+
+def test_numbers_that_hardly_differ_have_hardly_different_colours() -> None:
+    rows = table()
+    rows["stall_percent"] = 50 + 1e-4 * pd.Series(range(len(rows)), index=rows.index)
+    figure = plots.heat_map(rows, value="stall_percent")
+    low, high = figure.axes[0].images[0].get_clim()
+    assert high - low >= 2
+    assert low < 50 < high
+
+
+def test_a_search_draws_combinations_that_show_something() -> None:
+    """A search leaves most combinations of the further axes with one point, which is no curve."""
+    rows = table()
+    lone = rows[rows[SIZE] == rows[SIZE].iloc[0]].assign(**{RATE: "9 GB/s"})
+    curves = [name for name, _ in plots.of_sweep(pd.concat([lone, rows], ignore_index=True)) if "_curves" in name]
+    assert curves
+    assert not any("9-GB-s" in name for name in curves)
