@@ -25,6 +25,9 @@ Results = Annotated[Path | None, typer.Option(help="Folder for tables and figure
 Timelines = Annotated[bool, typer.Option("--timeline", help="Also write a timeline of each replay, to open in Perfetto.")]
 Figures = Annotated[bool, typer.Option(help="Draw the figures.")]
 
+WIDE = 200
+"""Characters of a table that goes into a file or another program."""
+
 
 def say(text: str) -> None:
     """Print a line to standard output."""
@@ -43,7 +46,7 @@ def print_tables(*things: object) -> None:
     """Print rich tables at the terminal's width, or wide enough for every column elsewhere."""
     from rich.console import Console
 
-    console = Console() if sys.stdout.isatty() else Console(width=120)
+    console = Console() if sys.stdout.isatty() else Console(width=WIDE)
     for thing in things:
         console.print(thing)
 
