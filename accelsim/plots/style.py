@@ -276,10 +276,20 @@ def scheme_patches(schemes: Sequence[str]) -> list[Patch]:
 
 
 def legend_below(figure: Figure, handles: Sequence[Any]) -> None:
-    """One legend under the axes, outside the data, in as many columns as the width allows; the figure grows by its lines."""
+    """One legend under the axes, outside the data, in as many columns as the width allows; the figure grows by its lines.
+
+    Where one column is too wide, its labels are folded.
+    """
     columns = next(count for count in range(len(handles), 0, -1) if count == 1 or _legend_width(handles, count) < figure.get_figwidth())
+    lines = -(-len(handles) // columns)
+    if columns == 1:
+        room = max(8, int((figure.get_figwidth() - 0.6) / CHARACTER))
+        folded = [wrap(str(handle.get_label()), room) for handle in handles]
+        for handle, label in zip(handles, folded, strict=True):
+            handle.set_label("\n".join(label))
+        lines = sum(map(len, folded))
     figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
-    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * -(-len(handles) // columns))
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * lines)
 
 
 def _legend_width(handles: Sequence[Any], columns: int) -> float:

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from accelsim import plots
@@ -217,3 +218,19 @@ def test_a_search_draws_combinations_that_show_something() -> None:
     curves = [name for name, _ in plots.of_sweep(pd.concat([lone, rows], ignore_index=True)) if "_curves" in name]
     assert curves
     assert not any("9-GB-s" in name for name in curves)
+
+
+@pytest.mark.parametrize("width", [plots.SINGLE_COLUMN, plots.DOUBLE_COLUMN])
+def test_the_legend_of_a_front_is_not_cut_off(width: float) -> None:
+    """Its entries name machines by many axes, which are longer than a column is wide."""
+    rows = table()
+    for axis in ("accelerator.pe_array.rows", "accelerator.dma.read_channels", "accelerator.dma.outstanding_requests"):
+        rows.insert(rows.columns.get_loc("error"), axis, range(len(rows)))
+    rows["error"], known = "", range(1, len(rows) + 1)
+    rows["bytes_moved"], rows["total_cycles"] = [1000 * one for one in known], [100_000 // one for one in known]  # all of them on the front
+    figure = plots.pareto_scatter(rows, width, x="bytes_moved", y="total_cycles")
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent(FigureCanvasAgg(figure).get_renderer())
+    assert any("\n" in text.get_text() for text in figure.legends[0].get_texts()) or width == plots.DOUBLE_COLUMN
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= box.y0
