@@ -246,8 +246,8 @@ def _machine(sweep: Sweep, chosen: Mapping[str, tuple[Any, int]], faults: dict[s
         if content is None:
             return None
         where = sweep.place(path, index)
-        # the default binds this turn of the loop; mypy cannot infer such a lambda
-        value = _tree(content, "", lambda _, where=where: where)  # type: ignore[misc]
+        # the default binds this turn of the loop
+        value = _tree(content, "", lambda _, where=where: where)  # type: ignore[misc]  # mypy cannot infer such a lambda
         if path == "accelerator":
             tree = value
             continue

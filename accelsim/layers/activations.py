@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from types import MappingProxyType
 
 import numpy as np
 
 from accelsim.errors import ModelError, choices, quoted
 from accelsim.graph import Node, Shape
-from accelsim.layers.base import NO_TENSORS, NO_WEIGHTS, Tensor, Weightless
+from accelsim.layers.base import NO_TENSORS, NO_WEIGHTS, Tensor, Weightless, broadcast
 
 ONE = np.float32(1)
 HALF = np.float32(0.5)
@@ -140,6 +142,23 @@ def activate(node: Node, x: Tensor, weights: Mapping[str, Tensor] = NO_TENSORS) 
         name = node.activation
         raise ModelError(f"{node.name}: unknown activation {quoted(name)}\n    {choices((*ACTIVATIONS, 'prelu'), name)}")
     return rounded(node, np.asarray(ACTIVATIONS[node.activation](x, node), dtype=np.float32))
+
+
+class Pairwise(Activated):
+    """Base of the kinds that take maps element by element, one after the other; axes of length 1 are repeated."""
+
+    @abstractmethod
+    def combine(self, made: Tensor, other: Tensor) -> Tensor:
+        """What is made so far, and the next input."""
+
+    def output_shape(self, node: Node, inputs: Sequence[Shape]) -> Shape:
+        """Shape of all inputs laid over each other. Raises `ModelError` for fewer than two, or where they do not fit."""
+        return broadcast(node, inputs)
+
+    def forward(self, node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Tensor:
+        """Combine in the order of the inputs, then activate."""
+        self.output_shape(node, [tensor.shape for tensor in inputs])
+        return activate(node, reduce(self.combine, inputs), weights)
 
 
 def rounded(node: Node, x: Tensor) -> Tensor:

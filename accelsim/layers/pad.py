@@ -53,8 +53,7 @@ class Pad(Weightless):
         """Lay the border around the map."""
         if mode(node) != "constant":
             # an empty axis needs no mode, and numpy's `reflect` refuses none
-            # numpy's stubs know the modes one by one, not as a text
-            return np.pad(inputs[0], around(node), mode=mode(node))  # type: ignore[call-overload, no-any-return]
+            return np.pad(inputs[0], around(node), mode=mode(node))  # type: ignore[call-overload, no-any-return]  # stubs know no text as mode
         return np.pad(inputs[0], around(node), constant_values=value(node))
 
 

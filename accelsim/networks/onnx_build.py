@@ -109,8 +109,8 @@ class Build:
 
     def draft(self, name: str, kind: str, inputs: tuple[int, ...], shape: Shape, weights: Mapping[str, Tensor], **fields: object) -> int:
         """Add a draft; `shape` is what the kind needs to know of it (filters of a convolution, say). Returns its number."""
-        # callers name Node's own fields; the dict of them has one type for all
-        node = Node(len(self.drafts), self._unique(name), kind, inputs, shape, **fields)  # type: ignore[arg-type]
+        # callers name Node's own fields
+        node = Node(len(self.drafts), self._unique(name), kind, inputs, shape, **fields)  # type: ignore[arg-type]  # one type for all fields
         made = layer(kind).output_shape(node, [self.drafts[index].shape for index in inputs])
         if prod(made) > MAX_ELEMENTS:
             raise ModelError(f"{name}: a feature map of {list(made)} elements; allowed: up to {MAX_ELEMENTS:,}")

@@ -46,8 +46,7 @@ def pads(call: Call, count: int, extents: Pair, stride: Pair, size: Pair) -> Pad
         return (found[0], found[1], found[2], found[3]) if count == 2 else (0, found[0], 0, found[1])
     total = [max((-(-size[i] // stride[i]) - 1) * stride[i] + extents[i] - size[i], 0) for i in range(2)]
     less, more = [amount // 2 for amount in total], [amount - amount // 2 for amount in total]
-    # two axes, so four numbers: mypy does not count through the generators
-    return (*less, *more) if automatic == "SAME_UPPER" else (*more, *less)  # type: ignore[return-value]
+    return (*less, *more) if automatic == "SAME_UPPER" else (*more, *less)  # type: ignore[return-value]  # two axes make four numbers
 
 
 def positive(call: Call, **given: Pair) -> None:

@@ -88,8 +88,7 @@ def _label(written: str | _OneScheme) -> str:
 
 
 Written = Annotated[
-    # the second type is made at run time, from the modules found in this folder
-    Annotated[Annotated[str, _Text()], Tag("name")] | Annotated[WithOptions, Tag("options")],  # type: ignore[valid-type]
+    Annotated[Annotated[str, _Text()], Tag("name")] | Annotated[WithOptions, Tag("options")],  # type: ignore[valid-type]  # made at run time
     Discriminator(_form),
     AfterValidator(_label),
 ]

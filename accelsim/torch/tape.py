@@ -121,7 +121,7 @@ class Places:
         self._handles.append(module.register_forward_hook(leave, with_kwargs=True, always_call=True))
 
 
-class Tape(TorchFunctionMode):  # type: ignore[misc, unused-ignore]
+class Tape(TorchFunctionMode):  # type: ignore[misc, unused-ignore]  # of no type where torch is not installed
     """Sees every call of PyTorch and follows the data of `images` through them. Subclasses say what to do with a call."""
 
     def __init__(self, places: Places, images: torch.Tensor) -> None:
