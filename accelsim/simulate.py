@@ -12,7 +12,6 @@ from accelsim import batch, configfile, engines, inference, report, runfile, tra
 from accelsim.errors import ConfigError, EngineError, choices
 from accelsim.hardware import Accelerator, describe
 from accelsim.kernels.compile import is_compiled
-from accelsim.kernels.replay import replay as replay_kernel
 from accelsim.kernels.windows import conv2d as convolution_kernel
 from accelsim.networks import darknet, onnx, scalesim, synthetic, zoo
 from accelsim.networks.beside import beside
@@ -151,7 +150,7 @@ def compare(
     """Replay one trace on one machine under dense and the given schemes, dense first. `keep` gets the tables of each replay."""
     names = list(dict.fromkeys(["dense", *(load_scheme(scheme).label for scheme in schemes)]))
     results = []
-    if engine == "fast" and not is_compiled(replay_kernel):
+    if engine == "fast" and not is_compiled(engines.loop(accelerator)):
         progress("compile the replay kernel (first use; later runs find it cached)", 0, len(names))
     for done, scheme in enumerate(names):
         progress(f"replay {trace.graph.name}, {trace.image}: {scheme}", done, len(names))

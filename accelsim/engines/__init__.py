@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from accelsim.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from accelsim.engines.machine import Machine
     from accelsim.hardware import Accelerator
     from accelsim.schedule.tables import Schedule
@@ -30,6 +32,14 @@ def replay(schedule: Schedule, accelerator: Accelerator, engine: str = "fast") -
     timeline = run(schedule, resolve(accelerator), engine)
     check(schedule, timeline, accelerator)
     return timeline
+
+
+def loop(accelerator: Accelerator) -> Callable[..., None]:
+    """The compiled loop with which `fast` replays on an accelerator, for those who tell that it has yet to be compiled or loaded."""
+    from accelsim.dram import FlatDram
+    from accelsim.kernels import replay as loops
+
+    return loops.replay if isinstance(accelerator.dram, FlatDram) else loops.replay_banked
 
 
 def run(schedule: Schedule, machine: Machine, engine: str = "fast") -> Timeline:

@@ -13,13 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from accelsim import batch, simulate, sweeptable, tracefile
-from accelsim.dram import FlatDram
+from accelsim import batch, engines, simulate, sweeptable, tracefile
 from accelsim.errors import AccelsimError, ConfigError
 from accelsim.hardware import Accelerator
 from accelsim.kernels.compile import is_loaded
-from accelsim.kernels.replay import replay as replay_kernel
-from accelsim.kernels.replay import replay_banked as banked_kernel
 from accelsim.networks.beside import beside
 from accelsim.networks.network import Network
 from accelsim.runfile import NetworkFile
@@ -87,7 +84,7 @@ def simulate_task(task: Task, content: bytes | None = None) -> Made:
         share = (time.perf_counter() - begin) / len(task.machines)
         return {key: Kept({}, str(fault), share) for key, _ in task.machines}
     share = (time.perf_counter() - begin) / len(task.machines)
-    if task.engine == "fast" and not is_loaded(replay_kernel if isinstance(first.dram, FlatDram) else banked_kernel):
+    if task.engine == "fast" and not is_loaded(engines.loop(first)):
         _replay(data, schedule, first, task.engine, share)  # so that no point's time holds that of loading compiled code
     return {key: _replay(data, schedule, machine, task.engine, share) for key, machine in task.machines}
 
