@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from accelsim.errors import AccelsimError, ConfigError, EngineError, ModelError, TraceError, UserError
     from accelsim.hardware import load_accelerator
     from accelsim.networks.beside import beside
-    from accelsim.sidebyside import compare_schemes
     from accelsim.simulate import compare, infer, open_network, plot, replay, run
+    from accelsim.studies.sidebyside import compare_schemes
     from accelsim.sweeps import sweep
     from accelsim.tracefile import load as load_trace
     from accelsim.tracefile import save as save_trace
@@ -50,7 +50,7 @@ _HOMES = {
     **dict.fromkeys(("AccelsimError", "ConfigError", "EngineError", "ModelError", "TraceError", "UserError"), ("errors", None)),
     **dict.fromkeys(("compare", "infer", "open_network", "plot", "replay", "run"), ("simulate", None)),
     "beside": ("networks.beside", None),
-    "compare_schemes": ("sidebyside", None),
+    "compare_schemes": ("studies.sidebyside", None),
     "load_accelerator": ("hardware", None),
     "load_trace": ("tracefile", "load"),
     "save_trace": ("tracefile", "save"),

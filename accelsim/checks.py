@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accelsim import configfile, evaluatefile, hardware, layers, paperfile, runfile, simulate, sweepfile, tracefile
+from accelsim import configfile, hardware, layers, runfile, simulate, tracefile
 from accelsim.convert import scalesim
-from accelsim.energy import Energy
+from accelsim.designspace import sweepfile
 from accelsim.errors import ConfigError, choices
-from accelsim.memory import Memory, load_memory
+from accelsim.evaluation import evaluatefile
+from accelsim.hardware.energy import Energy
+from accelsim.hardware.memory import Memory, load_memory
 from accelsim.networks import zoo
 from accelsim.networks.network import Network, total_elements, total_macs, total_weights
+from accelsim.paper import paperfile
 from accelsim.trace import Trace, summary
 from accelsim.tracestore import TraceStore, is_store
 from accelsim.units import format_bytes, format_time

@@ -9,11 +9,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from accelsim import runfile
+from accelsim.configfile.schema import json_schema
+from accelsim.designspace.sweepfile import Sweep
 from accelsim.errors import ConfigError, choices
-from accelsim.evaluatefile import Evaluate
-from accelsim.paperfile import Paper
-from accelsim.schema import json_schema
-from accelsim.sweepfile import Sweep
+from accelsim.evaluation.evaluatefile import Evaluate
+from accelsim.paper.paperfile import Paper
 
 KINDS: Mapping[str, type[BaseModel]] = MappingProxyType({**runfile.KINDS, "evaluate": Evaluate, "paper": Paper, "sweep": Sweep})
 """What stands under the root key of each kind of file."""

@@ -15,16 +15,16 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from accelsim import configfile
-from accelsim.energy import Energy
+from accelsim.configfile.located import Text
+from accelsim.configfile.schema import FromPath
 from accelsim.errors import ConfigError, ModelError, RefusalError, choices, nearest, quoted, refuse
 from accelsim.hardware import EMBEDDED as IN_ACCELERATOR
 from accelsim.hardware import Accelerator
+from accelsim.hardware.energy import Energy
+from accelsim.hardware.memory import Memory
 from accelsim.images import PRESETS, Preprocessing
-from accelsim.located import Text
-from accelsim.memory import Memory
 from accelsim.networks import zoo
 from accelsim.pruning import Pruning
-from accelsim.schema import FromPath
 from accelsim.schemes._written import Written
 from accelsim.tracestore import is_store
 

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from hypothesis import strategies as st
 
-from accelsim.dram import BankedDram
 from accelsim.engines.banks import resolve
 from accelsim.engines.contention import Ports
 from accelsim.engines.machine import Machine
-from accelsim.memory import Controller, Memory, Timing
+from accelsim.hardware.dram import BankedDram
+from accelsim.hardware.memory import Controller, Memory, Timing
 from accelsim.schedule.tables import (
     FILTER,
     IFMAP,

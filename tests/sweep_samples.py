@@ -12,7 +12,7 @@ import pytest
 from schedule_samples import conv, graph, maxpool, trace
 
 from accelsim import sweeps, tracefile
-from accelsim.store import FILE
+from accelsim.designspace.store import FILE
 
 ROOT = Path(__file__).parents[1]
 MACHINE = """\

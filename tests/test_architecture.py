@@ -16,11 +16,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 KERNELS = [path for path in sorted((PACKAGE / "kernels").rglob("*.py")) if path.name not in {"__init__.py", "compile.py", "vectors.py"}]
 SILENT = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] != "cli"]
 DOORS = {
-    "yaml": {"configfile.py"},
+    "yaml": {"configfile/reader.py"},
     "simpy": {"engines/reference.py"},
     "numba": {"kernels/compile.py", "kernels/windows/vectors.py"},
     "PIL": {"images.py"},
-    "distributed": {"clusters.py"},
+    "distributed": {"sweeps/clusters.py"},
     "optuna": {"sweeps/searching.py"},
 }
 FOLDERS = ("accelsim.kernels.windows", "accelsim.kernels.dram", "accelsim.kernels.replay")

@@ -17,12 +17,12 @@ from schedule_samples import KIB, accelerator, accelerators, graphs, trace
 from accelsim import simulate
 from accelsim.errors import ConfigError
 from accelsim.hardware import Accelerator, Data, SplitBuffer, UnifiedBuffer, link_timing
+from accelsim.hardware.tilings import ORDERS, FixedTiling
 from accelsim.report import Result
 from accelsim.schedule import build
 from accelsim.schedule.geometry import Geometry
 from accelsim.schedule.tables import METADATA, Schedule
 from accelsim.schedule.tiling import find
-from accelsim.tilings import ORDERS, FixedTiling
 
 DDR4 = Path(__file__).parents[1] / "configs" / "accelerator" / "ddr4.yaml"
 SCHEMES = st.sampled_from(["channel_marker", "part_marker", "zvc", "gemm_column"])

@@ -184,7 +184,7 @@ def test_evaluate_measures_what_pruning_costs(tmp_path, program):
 
 def test_a_threshold_takes_what_sparsity_counts_batch_normalisation_or_not(shared):
     """TinyNet's file has batch normalisation, so what is stored is not what runs."""
-    from accelsim import sparsity
+    from accelsim.studies import sparsity
 
     file = runfile.load_network_file(DIGITS.parent / "tiny.yaml")
     stored = [values for _, _, role, values in sparsity.parameters(file, simulate.load_network(file)) if role == "weights"]

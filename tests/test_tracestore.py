@@ -19,9 +19,10 @@ import pytest
 from PIL import Image
 
 import accelsim
-from accelsim import dynamic, imageset, inference, runfile, simulate, tracefile
+from accelsim import imageset, inference, runfile, simulate, tracefile
 from accelsim.errors import ConfigError, ModelError, TraceError
 from accelsim.runfile import NetworkFile
+from accelsim.studies import dynamic
 from accelsim.tracestore import TraceStore, layout, shards, writing
 
 ROOT = Path(__file__).parents[1]

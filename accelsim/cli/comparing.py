@@ -32,7 +32,8 @@ def compare(
     figures: Figures = True,
 ) -> None:
     """Replay one network on one image under many schemes, and print one table."""
-    from accelsim import hardware, report, sidebyside
+    from accelsim import hardware, report
+    from accelsim.studies import sidebyside
 
     machine = hardware.load_accelerator(accelerator, settings or ())
     if results is not None:
@@ -55,7 +56,7 @@ def schemes(
     name: Annotated[str | None, typer.Argument(help="A scheme: print its options.")] = None,
 ) -> None:
     """List the schemes: what each saves, whether it is lossless, how its units are found; or the options of one."""
-    from accelsim import catalogue
+    from accelsim.studies import catalogue
 
     if name is None:
         print_tables(catalogue.terminal_table())

@@ -29,8 +29,7 @@ def paper(
     settings: Settings = None,
 ) -> None:
     """Regenerate the paper's tables and figures, each number beside the printed one, and tell what cannot be measured and why."""
-    from accelsim import paperfile
-    from accelsim.paper import regenerate, show
+    from accelsim.paper import paperfile, regenerate, show
 
     asked = paperfile.load(file, settings or ())
     with progress_shown() as progress:
@@ -57,7 +56,7 @@ def observe(
     figures: Figures = True,
 ) -> None:
     """Tell what an eavesdropper on the DRAM bus sees of each layer, how many bits that tells of the image, and what padding costs."""
-    from accelsim import observer
+    from accelsim.studies import observer
 
     with progress_shown() as progress:
         traces, machine, schemes = _observed(files, accelerator, scheme, settings or (), progress)
@@ -73,8 +72,9 @@ def _observed(
     files: Sequence[Path], accelerator: Path | None, schemes: Sequence[str] | None, settings: Sequence[str], progress: Progress
 ) -> tuple[Iterable[Trace], Accelerator, Sequence[str]]:
     """Traces, machine and schemes: those of a run file, or those that are given one by one."""
-    from accelsim import dynamic, runfile, simulate, tracefile
+    from accelsim import runfile, simulate, tracefile
     from accelsim.errors import ConfigError
+    from accelsim.studies import dynamic
 
     if len(files) == 1 and files[0].suffix in (".yaml", ".yml"):
         if accelerator is not None:

@@ -87,8 +87,7 @@ def evaluate(
     figures: Figures = True,
 ) -> None:
     """Measure accuracy and reduction against epsilon over many images; interrupted, it goes on where it was."""
-    from accelsim import evaluate
-    from accelsim.evaluation import tally
+    from accelsim.evaluation import evaluate, tally
 
     with progress_shown() as progress:
         outcome = evaluate.evaluate(file, settings or (), results=results, figures=figures, progress=progress)
@@ -108,7 +107,7 @@ def sparsity(
     figures: Figures = True,
 ) -> None:
     """Count values near zero: of a network's parameters, and of its feature maps on images."""
-    from accelsim import sparsity
+    from accelsim.studies import sparsity
 
     limits = sparsity.THRESHOLDS if thresholds is None else sparsity.parse_thresholds(thresholds)
     with progress_shown() as progress:
@@ -130,7 +129,8 @@ def dynamic(
     figures: Figures = True,
 ) -> None:
     """Tell zero channels that could be pruned offline from truly dynamic ones, and what the marker gains beyond those."""
-    from accelsim import dynamic, simulate
+    from accelsim import simulate
+    from accelsim.studies import dynamic
 
     machine = None if accelerator is None else simulate.load_accelerator(accelerator, settings or ())
     with progress_shown() as progress:

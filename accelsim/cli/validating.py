@@ -74,7 +74,7 @@ def validate_dram(
 ) -> None:
     """Hold bus utilisation, cycles and latency of DRAM streams against another simulator, row by row; exit 1 on a miss."""
     from accelsim.errors import ConfigError, choices
-    from accelsim.memory import load_memory
+    from accelsim.hardware.memory import load_memory
     from accelsim.validation import dram
 
     if mode not in dram.MODES:

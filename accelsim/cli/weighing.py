@@ -22,8 +22,9 @@ def weights(
     layers: Annotated[bool, typer.Option(help="Print the table of every layer, not the totals alone.")] = True,
 ) -> None:
     """Say what the weights of a network take in memory under weight schemes: entries, fillers, metadata, bytes."""
-    from accelsim import simulate, weighing
+    from accelsim import simulate
     from accelsim import weights as family
+    from accelsim.studies import weighing
 
     loaded = simulate.open_network(network, settings or ())
     found = weighing.weigh(loaded, scheme or family.names(), bits)
@@ -44,7 +45,8 @@ def quantisation(
     results: Results = None,
 ) -> None:
     """Say what quantisation does to zeros, and to what a marker saves: float32, integers symmetric, integers with a zero point."""
-    from accelsim import interplay, simulate
+    from accelsim import simulate
+    from accelsim.studies import interplay
 
     machine = simulate.load_accelerator(accelerator)
     with progress_shown() as progress:

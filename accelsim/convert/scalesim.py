@@ -18,10 +18,10 @@ from types import MappingProxyType
 
 from accelsim import hardware
 from accelsim.convert.base import Converted, left_out, plain_name
-from accelsim.dram import FlatDram
 from accelsim.errors import ConfigError, choices
 from accelsim.graph import Graph, Node, Shape
 from accelsim.hardware import Accelerator, BusLink, Data, Dma, MarkerMemory, PeArray, SplitBuffer
+from accelsim.hardware.dram import FlatDram
 from accelsim.networks.scalesim import CONV_COLUMNS, DEPTHWISE
 
 DATAFLOWS = ("os", "ws", "is")

@@ -6,9 +6,9 @@ from functools import cache
 from importlib import import_module
 from typing import cast
 
+from accelsim.configfile.families import members
 from accelsim.dataflows.base import Dataflow
 from accelsim.errors import ConfigError, choices
-from accelsim.families import members
 
 
 def names() -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def replay(schedule: Schedule, accelerator: Accelerator, engine: str = "fast") -
 
 def loop(accelerator: Accelerator) -> Callable[..., None]:
     """The compiled loop with which `fast` replays on an accelerator, for those who tell that it has yet to be compiled or loaded."""
-    from accelsim.dram import FlatDram
+    from accelsim.hardware.dram import FlatDram
     from accelsim.kernels import replay as loops
 
     return loops.replay if isinstance(accelerator.dram, FlatDram) else loops.replay_banked

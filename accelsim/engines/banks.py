@@ -13,7 +13,7 @@ from accelsim.kernels.dram import front, inorder, state
 from accelsim.timeline import DRAM_COUNTS
 
 if TYPE_CHECKING:
-    from accelsim.dram import BankedDram
+    from accelsim.hardware.dram import BankedDram
 
 Int = NDArray[np.int64]
 

@@ -54,7 +54,7 @@ class Ports:
 
 def resolve(accelerator: Accelerator) -> Ports | None:
     """The engine's view of a buffer; None where the array never meets the DMA engine."""
-    from accelsim.operands import operand_reads
+    from accelsim.hardware.operands import operand_reads
 
     banking, data = accelerator.buffer.banking, accelerator.data
     if banking is None:

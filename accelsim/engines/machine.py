@@ -133,9 +133,9 @@ def resolve(accelerator: Accelerator) -> Machine:
 
     Raises:  ConfigError as `Machine` does.
     """
-    from accelsim.dram import BankedDram
     from accelsim.engines import contention
     from accelsim.hardware import link_timing
+    from accelsim.hardware.dram import BankedDram
 
     dma, link, dram = accelerator.dma, link_timing(accelerator), accelerator.dram
     in_flight = (dma.read_channels + dma.write_channels) * dma.outstanding_requests

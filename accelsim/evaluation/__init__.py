@@ -1,1 +1,1 @@
-"""What an evaluation is made of: labelled images, blocks that one process measures at a time, tables."""
+"""Accuracy against epsilon: evaluation files, labelled images, blocks that one process measures at a time, tables."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from accelsim.errors import ConfigError, choices, nearest, quoted
-from accelsim.evaluatefile import Evaluate, LabelledFiles, LabelledStack, Outputs, Photographs
+from accelsim.evaluation.evaluatefile import Evaluate, LabelledFiles, LabelledStack, Outputs, Photographs
 
 MAX_ROWS = 10_000_000
 MAX_OUTPUTS = 100_000_000

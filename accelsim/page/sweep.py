@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from accelsim import report, sweeptable
+from accelsim import report
+from accelsim.designspace import sweeptable
 from accelsim.errors import ConfigError
 from accelsim.page.pieces import asked, pictures
 from accelsim.page.render import Page, Section

@@ -18,8 +18,8 @@ from accelsim import hardware
 from accelsim.errors import UserError
 from accelsim.paper import works
 from accelsim.paper.numbers import number_text
+from accelsim.paper.paperfile import Paper
 from accelsim.paper.works import CDMA, COLUMN, EBPC, EYERISS, WIDTH, ZEBRA, Found, Progress
-from accelsim.paperfile import Paper
 from accelsim.validation.tables import Column, read_table, text
 
 COLUMNS = ("work", "quantity", "at", "unit", "published", "measured", "theirs", "ours", "comparable", "why", "source")

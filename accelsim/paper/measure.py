@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from accelsim import evaluate, evaluatefile, sparsity, tracefile
+from accelsim import tracefile
 from accelsim.errors import ModelError, UserError
-from accelsim.evaluatefile import Photographs
+from accelsim.evaluation import evaluate, evaluatefile
+from accelsim.evaluation.evaluatefile import Photographs
 from accelsim.paper.numbers import Gap, Key, Measured
-from accelsim.paperfile import Archive, PaperNetwork
+from accelsim.paper.paperfile import Archive, PaperNetwork
 from accelsim.report.counting import PaperCount, saved_elements
+from accelsim.studies import sparsity
 from accelsim.trace import PUBLISHED, Trace
 
 ASSETS = "ACCELSIM_ASSETS"

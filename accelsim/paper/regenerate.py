@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from accelsim import paperfile, report
-from accelsim.paper import show
+from accelsim import report
+from accelsim.paper import paperfile, show
 from accelsim.paper.headline import headline as of_works
 from accelsim.paper.measure import FIGURE_4, FIGURE_6, Bench
 from accelsim.paper.numbers import Gap, Measured, read_printed, side_by_side
-from accelsim.paperfile import Paper
+from accelsim.paper.paperfile import Paper
 from accelsim.trace import Trace
 
 EVALUATIONS = "evaluations"

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim import evaluate, evaluatefile, hardware, inference, runfile, schemes, simulate, tracefile
+from accelsim import hardware, inference, runfile, schemes, simulate, tracefile
+from accelsim.evaluation import evaluate, evaluatefile
 from accelsim.evaluation.samples import samples
 from accelsim.graph import Graph
 from accelsim.hardware import Accelerator
 from accelsim.networks import zoo
 from accelsim.paper.measure import arrays
-from accelsim.paperfile import Archive, Columns, Rlc, Zebra
+from accelsim.paper.paperfile import Archive, Columns, Rlc, Zebra
 from accelsim.report.counting import PRUNED_KINDS
 from accelsim.schemes.zvc import GROUP
 from accelsim.trace import SYNTHETIC, FeatureMap, Trace, measure, pack

@@ -11,10 +11,10 @@ import pandas as pd
 from matplotlib.axis import Axis
 from numpy.typing import NDArray
 
+from accelsim.designspace.sweepfile import number
+from accelsim.designspace.sweeptable import axes as axes_of
 from accelsim.errors import ConfigError
 from accelsim.plots.style import CHARACTER, PREFIXES, plain, scaled
-from accelsim.sweepfile import number
-from accelsim.sweeptable import axes as axes_of
 
 WIDE = 8
 """Numbers whose largest is this many times the smallest are drawn on a scale of powers of two."""

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 from numpy.typing import NDArray
 
-from accelsim.effects import in_step
+from accelsim.designspace.effects import in_step
+from accelsim.designspace.sweeptable import axes as axes_of
 from accelsim.errors import ConfigError, choices
 from accelsim.plots.axis_values import axis_label, held, name_values, ordered
 from accelsim.plots.style import CHARACTER, COLOURS, DOUBLE_COLUMN, INK, TITLE_LINE, drawn_width, new_figure, plain, styled, title
-from accelsim.sweeptable import axes as axes_of
 
 SHOWN: Mapping[str, tuple[str, str]] = MappingProxyType(
     {

@@ -12,12 +12,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
+from accelsim.designspace.fronts import MORE_IS_BETTER, front
+from accelsim.designspace.sweeptable import axes as axes_of
 from accelsim.errors import ConfigError
-from accelsim.fronts import MORE_IS_BETTER, front
 from accelsim.plots.axis_values import axis_label, one_trace, quantity_label, shown_scale, spans_much
 from accelsim.plots.style import DOUBLE_COLUMN, INK, SCHEME_COLOURS, drawn_width, legend_below, new_figure, plain, styled, title
 from accelsim.plots.sweep_curves import MARKS
-from accelsim.sweeptable import axes as axes_of
 
 HEIGHT = 2.7
 MOST = 12

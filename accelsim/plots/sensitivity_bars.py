@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from accelsim.effects import REST, effects
+from accelsim.designspace.effects import REST, effects
+from accelsim.designspace.sweeptable import axes as axes_of
 from accelsim.plots.axis_values import axis_label, one_trace, quantity_label
 from accelsim.plots.style import COLOURS, DOUBLE_COLUMN, INK, new_figure, styled, title
-from accelsim.sweeptable import axes as axes_of
 
 VALUES = ("bytes_moved", "total_cycles", "stall_percent", "energy_uj")
 BAR, HEAD = 0.21, 0.85

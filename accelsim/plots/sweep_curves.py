@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from accelsim.effects import in_step
+from accelsim.designspace.effects import in_step
+from accelsim.designspace.sweeptable import axes as axes_of
 from accelsim.errors import ConfigError
 from accelsim.plots.axis_values import axis_label, held, name_values, one_trace, ordered, places, shown_scale
 from accelsim.plots.style import DOUBLE_COLUMN, INK, SCHEME_COLOURS, drawn_width, legend_below, new_figure, plain, styled, title
-from accelsim.sweeptable import axes as axes_of
 
 MARKS = ("o", "s", "^", "D", "v", "P")
 """One for each scheme: they tell lines apart in grey print."""

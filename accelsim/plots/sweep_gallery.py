@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pandas as pd
 from matplotlib.figure import Figure
 
-from accelsim.effects import in_step
+from accelsim.designspace.effects import in_step
+from accelsim.designspace.sweeptable import AREA
+from accelsim.designspace.sweeptable import axes as axes_of
 from accelsim.plots.heat_map import heat_map
 from accelsim.plots.pareto_scatter import pareto_scatter
 from accelsim.plots.sensitivity_bars import sensitivity_bars
 from accelsim.plots.style import DOUBLE_COLUMN, slug
 from accelsim.plots.sweep_curves import sweep_curves
-from accelsim.sweeptable import AREA
-from accelsim.sweeptable import axes as axes_of
 
 MOST = 4
 """Combinations of the further axes that get figures of their own, for each trace, from the first to the last; the table has all."""

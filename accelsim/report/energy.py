@@ -14,9 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from accelsim.energy import Prices
 from accelsim.hardware import Data
-from accelsim.operands import Reads
+from accelsim.hardware.energy import Prices
+from accelsim.hardware.operands import Reads
 
 PARTS = ("mac", "buffer", "link", "dram", "static")
 """Where energy goes; the columns of a report are `energy_<part>_nj`."""

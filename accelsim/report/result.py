@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from accelsim.engines.occupancy import Occupancy
 from accelsim.errors import EngineError
 from accelsim.hardware import Accelerator
-from accelsim.operands import operand_reads
+from accelsim.hardware.operands import operand_reads
 from accelsim.report.bandwidth import Bandwidth, over_time
 from accelsim.report.counting import PaperCount, saved_elements
 from accelsim.report.energy import PARTS, Events, energy

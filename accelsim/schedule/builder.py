@@ -16,6 +16,7 @@ from accelsim import schemes
 from accelsim.errors import ModelError
 from accelsim.graph import Graph, Node, Shape
 from accelsim.hardware import Accelerator, UnifiedBuffer
+from accelsim.hardware.tilings import by_tensor
 from accelsim.schedule import views
 from accelsim.schedule.assemble import Assembly
 from accelsim.schedule.coded import CodedFilters, dense_pieces, encode, nonzero_columns, skim
@@ -32,7 +33,6 @@ from accelsim.schedule.tables import NONE, Schedule
 from accelsim.schedule.work import Source, measure
 from accelsim.schemes import Scheme
 from accelsim.schemes.base import EncodedMap
-from accelsim.tilings import by_tensor
 from accelsim.trace import Trace
 from accelsim.weights.base import EncodedWeights
 

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 
 from accelsim.errors import ConfigError, choices
 from accelsim.hardware import Accelerator
+from accelsim.hardware.tilings import FREE, FixedTiling
 from accelsim.schedule.geometry import Geometry
 from accelsim.schedule.loops import extents
-from accelsim.tilings import FREE, FixedTiling
 
 
 def fixed_tiling(layer: Geometry, accelerator: Accelerator, node: str, label: str) -> FixedTiling:

@@ -18,6 +18,7 @@ from itertools import pairwise
 
 from accelsim.graph import Node
 from accelsim.hardware import Accelerator, UnifiedBuffer
+from accelsim.hardware.tilings import FixedTiling
 from accelsim.schedule.geometry import Geometry
 from accelsim.schedule.loops import Tiling
 from accelsim.schedule.memory import MapRegion
@@ -25,7 +26,6 @@ from accelsim.schedule.runs import Rules
 from accelsim.schedule.tables import Kept
 from accelsim.schedule.tiling import NOTHING_HELD, Held, find, search
 from accelsim.schedule.work import Source
-from accelsim.tilings import FixedTiling
 
 
 @dataclass(frozen=True, eq=False)

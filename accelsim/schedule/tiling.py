@@ -21,9 +21,9 @@ from accelsim import dataflows
 from accelsim.dataflows.base import Grain
 from accelsim.errors import ConfigError
 from accelsim.hardware import Accelerator, Data, PeArray, SplitBuffer, UnifiedBuffer
+from accelsim.hardware.tilings import FREE, ORDERS, FixedTiling, by_tensor
 from accelsim.schedule.geometry import Geometry, Int
 from accelsim.schedule.loops import FILTERS, ROWS, Tiling, cut, extents, repeats, trips
-from accelsim.tilings import FREE, ORDERS, FixedTiling, by_tensor
 from accelsim.units import format_bytes
 
 TILE_COST = 1024

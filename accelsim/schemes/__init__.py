@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from accelsim.configfile.families import added, members
 from accelsim.errors import ConfigError, RefusalError, choices
-from accelsim.families import added, members
 from accelsim.schemes._chosen import PLUS, Scheme, for_maps, parts, read, with_needs
 
 # A file of someone else's is a scheme as one of these is.

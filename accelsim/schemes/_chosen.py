@@ -12,9 +12,10 @@ from typing import Any, cast
 
 from numpy.typing import NDArray
 
-from accelsim import families, weights
+from accelsim import weights
+from accelsim.configfile import families
+from accelsim.configfile.families import members
 from accelsim.errors import ConfigError, RefusalError, TraceError, choices, quoted
-from accelsim.families import members
 from accelsim.graph import Node
 from accelsim.hardware import Accelerator
 from accelsim.schemes.base import EncodedMap, Member, Needs, Options, Saves

@@ -23,8 +23,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from accelsim import weights
+from accelsim.configfile.families import members
 from accelsim.errors import RefusalError, refuse
-from accelsim.families import members
 from accelsim.schemes._chosen import Scheme, member, read
 from accelsim.schemes.base import Options
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from accelsim import families
+from accelsim.configfile import families
 from accelsim.graph import Shape
 from accelsim.hardware import Accelerator
 from accelsim.trace import FeatureMap

@@ -10,13 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from accelsim.clusters import cluster
+from accelsim.designspace.store import Kept, Store
+from accelsim.designspace.sweeptable import Point
 from accelsim.errors import ConfigError, choices
-from accelsim.store import Kept, Store
+from accelsim.sweeps.clusters import cluster
 from accelsim.sweeps.estimate import duration
 from accelsim.sweeps.points import Progress
 from accelsim.sweeps.tasks import Made, Task, simulate_task, tasks_of
-from accelsim.sweeptable import Point
 from accelsim.workers import workers
 
 EXECUTORS = ("processes", "dask")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from accelsim.store import Kept
+from accelsim.designspace.store import Kept
+from accelsim.designspace.sweeptable import Point
 from accelsim.sweeps.tasks import Task
-from accelsim.sweeptable import Point
 
 PROBES = (1 / 6, 1 / 2, 5 / 6)
 """Where the tasks stand that are done first to tell the time: neither end, and enough of the middle."""

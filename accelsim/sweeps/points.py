@@ -11,11 +11,11 @@ from pathlib import Path
 
 from accelsim import inference, simulate, tracefile
 from accelsim import schemes as schemes_known
+from accelsim.designspace.sweepfile import Sweep, SweepInferenceJob, SweepJob
+from accelsim.designspace.sweepspace import Setting
+from accelsim.designspace.sweeptable import Point
 from accelsim.networks.network import file_sha256
 from accelsim.runfile import NetworkFile
-from accelsim.sweepfile import Sweep, SweepInferenceJob, SweepJob
-from accelsim.sweepspace import Setting
-from accelsim.sweeptable import Point
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many steps are done, and how many there are."""
@@ -24,24 +24,8 @@ FORMAT = 2
 """Counted up whenever what is kept of a point changes."""
 NOT_DECIDING = frozenset(
     {
-        *("plots", "cli", "convert", "validation", "torch", "evaluation", "evaluate.py", "evaluatefile.py", "sparsity.py", "page"),
-        *("dynamic.py", "checks.py", "kinds.py", "networks", "images.py", "inference.py", "schema.py", "faults.py", "located.py"),
-        *(
-            "configfile.py",
-            "runfile.py",
-            "sweeps",
-            "sweepfile.py",
-            "sweepspace.py",
-            "store.py",
-            "workers.py",
-            "clusters.py",
-            "fronts.py",
-            "effects.py",
-            "paper",
-            "paperfile.py",
-            "observer.py",
-        ),
-        *("__init__.py", "__main__.py"),
+        *("plots", "cli", "convert", "validation", "torch", "evaluation", "studies", "paper", "page", "networks", "configfile", "sweeps"),
+        *("checks.py", "kinds.py", "images.py", "imageset.py", "inference.py", "runfile.py", "workers.py", "__init__.py", "__main__.py"),
     }
 )
 """Rooms and files of this package that have no say in what a replay of a given trace on a given machine gives."""

@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from accelsim import report, sweepfile, sweeptable
-from accelsim.fronts import OBJECTIVES
-from accelsim.store import FILE, Kept, Store
-from accelsim.sweepfile import Search, Sweep
+from accelsim import report
+from accelsim.designspace import sweepfile, sweeptable
+from accelsim.designspace.fronts import OBJECTIVES
+from accelsim.designspace.store import FILE, Kept, Store
+from accelsim.designspace.sweepfile import Search, Sweep
+from accelsim.designspace.sweepspace import Space, settings
+from accelsim.designspace.sweeptable import Point, SweepTable
 from accelsim.sweeps.desk import Desk, Hands
 from accelsim.sweeps.estimate import duration, probes, seconds_left
 from accelsim.sweeps.points import Progress, points_of, ready, recorded
 from accelsim.sweeps.searching import Searcher
 from accelsim.sweeps.tasks import simulate_task, tasks_of
-from accelsim.sweepspace import Space, settings
-from accelsim.sweeptable import Point, SweepTable
 
 TRIALS = "trials.csv"
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from accelsim import sweeptable
+from accelsim.designspace import sweeptable
+from accelsim.designspace.fronts import MORE_IS_BETTER, efficient
+from accelsim.designspace.store import Kept
+from accelsim.designspace.sweepfile import Search, Sweep, number
+from accelsim.designspace.sweepspace import Setting, Space
+from accelsim.designspace.sweeptable import AREA, COUNTS, DERIVED, ENERGIES, RATIOS, Point
 from accelsim.errors import ConfigError, choices, quoted
-from accelsim.fronts import MORE_IS_BETTER, efficient
-from accelsim.store import Kept
-from accelsim.sweepfile import Search, Sweep, number
 from accelsim.sweeps.points import Recorded
-from accelsim.sweepspace import Setting, Space
-from accelsim.sweeptable import AREA, COUNTS, DERIVED, ENERGIES, RATIOS, Point
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from accelsim import batch, engines, simulate, sweeptable, tracefile
+from accelsim import batch, engines, simulate, tracefile
+from accelsim.designspace import sweeptable
+from accelsim.designspace.store import Kept
+from accelsim.designspace.sweeptable import Point
 from accelsim.errors import AccelsimError, ConfigError
 from accelsim.hardware import Accelerator
 from accelsim.kernels.compile import is_loaded
@@ -22,9 +25,7 @@ from accelsim.networks.network import Network
 from accelsim.runfile import NetworkFile
 from accelsim.schedule import build
 from accelsim.schedule.tables import Schedule
-from accelsim.store import Kept
 from accelsim.sweeps.points import program
-from accelsim.sweeptable import Point
 from accelsim.trace import Trace
 
 Made = dict[str, Kept]

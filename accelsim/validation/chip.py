@@ -8,7 +8,7 @@ from pathlib import Path
 
 from accelsim.errors import ModelError, choices
 from accelsim.graph import Shape
-from accelsim.tilings import FixedTiling
+from accelsim.hardware.tilings import FixedTiling
 from accelsim.validation.tables import Column, Line, count, magnitude, read_table, text
 
 WHOLE = 0.05

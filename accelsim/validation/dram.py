@@ -14,8 +14,8 @@ from types import MappingProxyType
 import numpy as np
 
 from accelsim.errors import ModelError
+from accelsim.hardware.memory import Counts, Memory, packed
 from accelsim.kernels.dram import driver, inorder, state
-from accelsim.memory import Counts, Memory, packed
 from accelsim.validation import streams
 from accelsim.validation.result import Compared, Comparison, difference, judged
 from accelsim.validation.tables import Cell, Column, Line, count, magnitude, read_table, text

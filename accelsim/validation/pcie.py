@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
-from accelsim import link
 from accelsim.errors import ModelError
-from accelsim.link import LinkTiming
+from accelsim.hardware import link
+from accelsim.hardware.link import LinkTiming
 from accelsim.validation.result import Compared, Comparison, difference, judged
 from accelsim.validation.tables import Column, Line, count, magnitude, read_table, text
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.dram import FlatDram
 from accelsim.errors import ModelError
 from accelsim.hardware import Accelerator, BusLink, Data, Dma, PeArray, UnifiedBuffer
+from accelsim.hardware.dram import FlatDram
 from accelsim.trace import FeatureMap, measure
 from accelsim.validation.result import Compared, judged
 

@@ -22,10 +22,10 @@ from accelsim import batch, engines
 from accelsim.errors import ModelError
 from accelsim.graph import Graph, Node, Shape
 from accelsim.hardware import Accelerator, peaks
+from accelsim.hardware.tilings import Tilings
 from accelsim.schedule import build
 from accelsim.schedule.geometry import geometry
 from accelsim.schedule.tiling import search
-from accelsim.tilings import Tilings
 from accelsim.trace import SYNTHETIC, FeatureMap, Trace, pack
 from accelsim.validation.chip import TABLE, Chip, Tables, batch_of, chips_of, is_total, layers_of
 from accelsim.validation.result import Compared, Comparison, Verdict, judged

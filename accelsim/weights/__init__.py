@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from accelsim.configfile.families import members
 from accelsim.errors import ConfigError, RefusalError
-from accelsim.families import members
 from accelsim.weights._chosen import WeightScheme, read
 
 __all__ = ["WeightScheme", "load", "names", "read"]

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim import families
+from accelsim.configfile import families
 from accelsim.errors import ModelError, RefusalError, choices, quoted
 from accelsim.weights.base import Block, Cut, EncodedWeights, Granularity, Member, Options, Saves, Sizes, StreamOptions
 

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from accelsim import families
 from accelsim.bits import Bits, Reader, Words
+from accelsim.configfile import families
 
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]

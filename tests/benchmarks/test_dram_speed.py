@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from accelsim.memory import load_memory
+from accelsim.hardware.memory import load_memory
 from accelsim.validation import dram, streams
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time)  # of the CPU: others may be at work on the machine

@@ -16,7 +16,7 @@ from accelsim.engines import fast, reference, run
 from accelsim.engines.check import check_timeline
 from accelsim.engines.machine import resolve
 from accelsim.hardware import load_accelerator
-from accelsim.memory import load_memory
+from accelsim.hardware.memory import load_memory
 from accelsim.schedule import build
 from accelsim.tracefile import load
 

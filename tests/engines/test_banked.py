@@ -15,7 +15,7 @@ from accelsim.engines import ENGINES, replay, run
 from accelsim.engines.check import check_timeline
 from accelsim.errors import EngineError
 from accelsim.hardware import load_accelerator
-from accelsim.memory import load_memory
+from accelsim.hardware.memory import load_memory
 from accelsim.schedule import build
 from accelsim.schedule.tables import IFMAP
 from accelsim.timeline import DRAM_COUNTS, Timeline

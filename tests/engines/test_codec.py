@@ -13,7 +13,7 @@ from accelsim.engines import ENGINES, run
 from accelsim.engines.admission import require_sound
 from accelsim.engines.check import check_timeline
 from accelsim.errors import EngineError
-from accelsim.memory import load_memory
+from accelsim.hardware.memory import load_memory
 from accelsim.schedule.tables import Codecs
 from accelsim.timeline import Timeline
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from accelsim import evaluate, evaluatefile
+from accelsim.evaluation import evaluate, evaluatefile
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

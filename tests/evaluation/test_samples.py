@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelsim import evaluatefile
 from accelsim.errors import ConfigError
-from accelsim.evaluatefile import LabelledFiles, LabelledStack, Outputs, Photographs
+from accelsim.evaluation import evaluatefile
+from accelsim.evaluation.evaluatefile import LabelledFiles, LabelledStack, Outputs, Photographs
 from accelsim.evaluation.samples import Sample, samples
 
 DIGITS = Path(__file__).parents[2] / "configs/evaluate/digits.yaml"

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accelsim.hardware.memory import Memory, load_memory, packed
 from accelsim.kernels.dram import controller as control
 from accelsim.kernels.dram import driver, inorder, state
-from accelsim.memory import Memory, load_memory, packed
 
 READ, WRITE = state.READ, state.WRITE
 FOLDER = Path(__file__).parents[2] / "configs/memory"

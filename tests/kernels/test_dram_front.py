@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import technologies, technology
 
+from accelsim.hardware.memory import Memory, load_memory, packed
 from accelsim.kernels.dram import controller, front, inorder, state
-from accelsim.memory import Memory, load_memory, packed
 from accelsim.validation import dram, streams
 
 DDR4 = Path(__file__).parents[2] / "configs" / "memory" / "ddr4_2400.yaml"

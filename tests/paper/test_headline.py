@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim import hardware, paperfile, schemes
+from accelsim import hardware, schemes
 from accelsim.networks import zoo
-from accelsim.paper import headline, works
+from accelsim.paper import headline, paperfile, works
 from accelsim.paper.headline import COLUMNS
 from accelsim.paper.show import headline_table
 from accelsim.trace import measure

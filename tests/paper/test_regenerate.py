@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from accelsim import paperfile, plots, tracefile
+from accelsim import plots, tracefile
 from accelsim.errors import ConfigError
 from accelsim.networks import published
-from accelsim.paper import Regenerated, regenerate
-from accelsim.paperfile import Paper
+from accelsim.paper import Regenerated, paperfile, regenerate
+from accelsim.paper.paperfile import Paper
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "configs/paper/paper.yaml"
@@ -157,7 +157,7 @@ def test_the_counts_of_resnet_50_are_those_of_the_logs(shared: Path, tmp_path: P
 
 
 def test_evaluations_are_kept_and_not_done_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from accelsim import evaluate
+    from accelsim.evaluation import evaluate
 
     asked = only("TinyNet", keep=())
     digits = asked.networks["TinyNet"].model_copy(update={"labelled": ROOT / "configs/evaluate/digits.yaml"})

@@ -11,9 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from accelsim import plots
+from accelsim.designspace.sweeptable import COUNTS, DERIVED, ENERGIES, FIRST, RATIOS
 from accelsim.errors import ConfigError
 from accelsim.plots.axis_values import ordered, places
-from accelsim.sweeptable import COUNTS, DERIVED, ENERGIES, FIRST, RATIOS
 
 SIZE, RATE = "accelerator.buffer.size", "accelerator.link.bytes_per_cycle"
 SCHEMES = ("dense", "channel_marker", "part_marker")

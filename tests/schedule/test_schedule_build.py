@@ -14,12 +14,12 @@ from accelsim.engines.machine import resolve
 from accelsim.errors import ConfigError, ModelError, TraceError
 from accelsim.graph import Graph, Node
 from accelsim.hardware import UnifiedBuffer
+from accelsim.hardware.tilings import ORDERS
 from accelsim.schedule import build
 from accelsim.schedule.geometry import geometry
 from accelsim.schedule.loops import Tiling, extents
 from accelsim.schedule.tables import FILTER, IFMAP, METADATA, NONE, OFMAP, READ, TENSOR_NAMES, WRITE
 from accelsim.schedule.tiling import dense_bits, search
-from accelsim.tilings import ORDERS
 
 SCHEMES = st.sampled_from(LABELS)
 SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])

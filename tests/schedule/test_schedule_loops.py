@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.hardware import Data
+from accelsim.hardware.tilings import ORDERS
 from accelsim.schedule.geometry import Geometry
 from accelsim.schedule.loops import Tiling, extents, repeats, trips, walk
 from accelsim.schedule.plan import plan
 from accelsim.schedule.tiling import dense_bits
-from accelsim.tilings import ORDERS
 
 TENSORS = {"ifmap": (0, 2, 3, 4), "filter": (0, 1, 2), "ofmap": (0, 1, 3, 4)}
 """Loops (groups, filters, channels, rows, columns) that each tensor depends on."""

@@ -12,6 +12,7 @@ from test_schedule_loops import layers
 from accelsim import batch, dataflows, engines
 from accelsim.errors import ConfigError
 from accelsim.hardware import Data
+from accelsim.hardware.tilings import FixedTiling, Tilings
 from accelsim.schedule import build
 from accelsim.schedule.geometry import Geometry, geometry
 from accelsim.schedule.loops import Tiling, cut
@@ -19,7 +20,6 @@ from accelsim.schedule.plan import plan
 from accelsim.schedule.tables import FILTER, IFMAP, OFMAP, READ, WRITE
 from accelsim.schedule.tiling import Machine as Known
 from accelsim.schedule.tiling import _candidates, _cycles, dense_bits, search
-from accelsim.tilings import FixedTiling, Tilings
 
 SCHEMES = st.sampled_from(["dense", "channel_marker"])
 

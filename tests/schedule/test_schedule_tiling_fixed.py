@@ -14,13 +14,13 @@ from test_schedule_loops import layers
 from accelsim import engines
 from accelsim.errors import ConfigError
 from accelsim.hardware import Data, load_accelerator
+from accelsim.hardware.tilings import ORDERS, FixedTiling, Slots, Tilings
 from accelsim.schedule import build
 from accelsim.schedule.geometry import Geometry
 from accelsim.schedule.loops import Tiling, extents, filter_pieces, walk
 from accelsim.schedule.plan import plan
 from accelsim.schedule.tables import FILTER, READ
 from accelsim.schedule.tiling import dense_bits, search
-from accelsim.tilings import ORDERS, FixedTiling, Slots, Tilings
 
 LAYER = Geometry(1, 32, 24, 28, 28, 28, 28, (3, 3), (1, 1), (1, 1), (1, 1))
 NET = graph((3, 16, 16), conv(8, 3), maxpool(), conv(6, 3), {"kind": "dropout"})

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from accelsim import families, schemes
+from accelsim import schemes
+from accelsim.configfile import families
 from accelsim.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent.parent

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from sweep_samples import furnish, many, swept
 
-from accelsim import clusters, sweeps
+from accelsim import sweeps
+from accelsim.designspace.store import Store
 from accelsim.errors import ConfigError, ModelError
-from accelsim.store import Store
+from accelsim.sweeps import clusters
 
 distributed = pytest.importorskip("distributed")
 

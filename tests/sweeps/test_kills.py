@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sweep_samples import furnish, many, start, swept, wait_for_points
 
-from accelsim.store import FILE, Store
+from accelsim.designspace.store import FILE, Store
 
 TIMES = 10
 

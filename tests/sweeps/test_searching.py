@@ -9,9 +9,9 @@ import pytest
 from sweep_samples import PATH, RATE, SWEEP, furnish, swept
 
 from accelsim import sweeps
+from accelsim.designspace.fronts import front
+from accelsim.designspace.store import Store
 from accelsim.errors import ConfigError
-from accelsim.fronts import front
-from accelsim.store import Store
 
 pytest.importorskip("optuna")
 

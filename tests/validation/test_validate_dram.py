@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.errors import ModelError
-from accelsim.memory import Memory, load_memory
+from accelsim.hardware.memory import Memory, load_memory
 from accelsim.validation import dram, streams
 
 TABLES = Path(__file__).parent / "tables"

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from accelsim.cli import app
 from accelsim.errors import ConfigError, ModelError
 from accelsim.hardware import load_accelerator
-from accelsim.tilings import FixedTiling
+from accelsim.hardware.tilings import FixedTiling
 from accelsim.validation.chip import Tables, chips_of, layers_of
 from accelsim.validation.silicon import LAYER, TOTAL, replay, shipped_machine, validate
 
