@@ -9,202 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from accelsim import configfile
-from accelsim.configfile.families import Member, OneOf
 from accelsim.configfile.faults import PLACES
 from accelsim.errors import RefusalError, refuse
 from accelsim.hardware import link
-from accelsim.hardware.banking import Banking
+from accelsim.hardware.chip import Data, Layout, MarkerMemory, PeArray, SplitBuffer, UnifiedBuffer
+from accelsim.hardware.dma import PAGE, Dma
 from accelsim.hardware.dram import BankedDram, FlatDram
 from accelsim.hardware.energy import Energy, Prices, prices
 from accelsim.hardware.link import LinkTiming
-from accelsim.hardware.tilings import Slots, Tilings
-from accelsim.units import Bytes, Hertz, Picoseconds, format_bytes, format_hertz, format_time
-
-Count = Annotated[int, Field(ge=1, le=2**20)]
-Cycles = Annotated[int, Field(ge=0, le=2**31)]
-_WHOLE = "elements lie in memory as whole bytes"
-_NIBBLES = "an element is whole halves of a byte"
-_WIDTHS = tuple(range(4, 33, 4))
-_PAGE = 4096
-"""Bytes of a page, whose border no PCI Express request crosses (base specification)."""
-
-
-class Part(BaseModel):
-    """Base of every part of the machine: frozen, strict, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class PeArray(Part):
-    """The grid of processing elements: the h x w of Algorithm 1."""
-
-    rows: Count
-    """Rows of processing elements; the height h of a part."""
-    cols: Count
-    """Columns of processing elements; the width w of a part."""
-    dataflow: Annotated[str, Member("dataflows")] = "spatial"
-    """Which loops the array unrolls and what stays in it."""
-
-
-class Data(Part):
-    """Bits of an element of each tensor. Partial sums that leave the array have `psum_bits`.
-
-    In DRAM, elements of a row (weights of a slice) lie side by side, two of 4 bits in a byte; the buffer gives each whole bytes. Where two
-    tiles share a byte, both read it, and both write it: that a memory would have to merge is not counted.
-    """
-
-    ifmap_bits: Annotated[int, OneOf(_WIDTHS, _NIBBLES)] = 16
-    """Bits of an element of a feature map."""
-    filter_bits: Annotated[int, OneOf(_WIDTHS, _NIBBLES)] = 16
-    """Bits of a weight."""
-    psum_bits: Annotated[int, OneOf((16, 32, 64), _WHOLE)] = 32
-    """Bits of a partial sum where it leaves the array before it is complete."""
-
-    @property
-    def ifmap_room(self) -> int:
-        """Bits that an element of a map takes in the buffer: whole bytes."""
-        return -(-self.ifmap_bits // 8) * 8
-
-    @property
-    def filter_room(self) -> int:
-        """Bits that a weight takes in the buffer: whole bytes."""
-        return -(-self.filter_bits // 8) * 8
-
-
-class UnifiedBuffer(Part):
-    """One memory, carved anew for each layer: slots x (ifmap + filter + ofmap tile) must fit."""
-
-    organisation: Literal["unified"]
-    """One memory for all tensors."""
-    size: Bytes
-    """Capacity."""
-    slots: Count | Slots = 2
-    """Tiles of each tensor that it holds: 1 = no overlap, 2 = double buffering; one number, or one each for ifmap, filter, ofmap."""
-    keep_on_chip: bool = False
-    """Leave a layer's output in the buffer for the next layer, whole, beside the tiles of both, wherever that saves DRAM traffic."""
-    banking: Banking | None = None
-    """Its banks and ports; without them the DMA engine and the array never meet."""
-
-
-class SplitBuffer(Part):
-    """Three memories; each holds `slots` tiles of its tensor."""
-
-    organisation: Literal["split"]
-    """One memory for each tensor."""
-    ifmap: Bytes
-    """Capacity for input feature maps."""
-    filter: Bytes
-    """Capacity for weights."""
-    ofmap: Bytes
-    """Capacity for output feature maps and partial sums."""
-    slots: Count | Slots = 2
-    """Tiles that each memory holds: 1 = no overlap, 2 = double buffering; one number, or one each for ifmap, filter, ofmap."""
-    banking: Banking | None = None
-    """Banks and ports of each memory; without them the DMA engine and the array never meet."""
-
-
-class Dma(Part):
-    """The DMA engine.
-
-    A request covers whole accesses of `access` bytes, is at most `burst` bytes long and never crosses `boundary`. One request is
-    granted per accelerator cycle over all channels. The first descriptor of a transfer costs `setup_cycles`; each next one
-    `next_descriptor_cycles` where descriptors are prefetched (`outstanding_descriptors` > 1), else `setup_cycles` again.
-    """
-
-    read_channels: Count = 2
-    """Channels that load."""
-    write_channels: Count = 1
-    """Channels that store."""
-    setup_cycles: Cycles = 38
-    """Cycles before the first request of a transfer."""
-    next_descriptor_cycles: Cycles = 2
-    """Cycles before the first request of each next descriptor, where descriptors are prefetched."""
-    outstanding_descriptors: Count = 4
-    """Descriptors of a channel in flight; 1 = no prefetch."""
-    outstanding_requests: Count = 32
-    """Requests of a channel in flight."""
-    access: Bytes = 64
-    """Smallest piece that the memory moves; a power of two."""
-    burst: Bytes = 256
-    """Largest request; a multiple of `access`."""
-    boundary: Bytes = _PAGE
-    """Address border that no request crosses; a power of two and a multiple of `burst`."""
-    min_skip: Bytes = 64
-    """Runs of live data that lie less than this apart are moved as one."""
-    dims: Annotated[int, Field(ge=1, le=3)] = 3
-    """Dimensions that one descriptor covers."""
-
-    @model_validator(mode="after")
-    def _buildable(self) -> Dma:
-        access, burst, boundary = (format_bytes(size) for size in (self.access, self.burst, self.boundary))
-        faults = []
-        if self.access & (self.access - 1):
-            faults.append(RefusalError(f"access {access} is not a power of two", "allowed: 1 B, 2 B, 4 B, ... 64 B, ...", at=["access"]))
-        if self.burst % self.access:
-            fix = f"write a multiple of {access}, for example {format_bytes(-(-self.burst // self.access) * self.access)}"
-            faults.append(RefusalError(f"burst {burst} is not a multiple of access {access}", fix, at=["burst", "access"]))
-        if self.boundary & (self.boundary - 1):
-            faults.append(RefusalError(f"boundary {boundary} is not a power of two", "usual: 4 KiB", at=["boundary"]))
-        elif self.boundary % self.burst:
-            fix = f"write a burst that divides {boundary}, for example 256 B"
-            faults.append(RefusalError(f"boundary {boundary} is not a multiple of burst {burst}", fix, at=["boundary", "burst", "access"]))
-        refuse(faults)
-        return self
-
-
-class BusLink(Part):
-    """An on-chip port, full duplex."""
-
-    kind: Literal["bus"]
-    """An on-chip port."""
-    bytes_per_cycle: Count = 16
-    """Bytes each way per cycle of the accelerator clock."""
-    latency: Picoseconds = 0
-    """Time on the way, each way."""
-
-
-class PcieLink(Part):
-    """PCI Express, full duplex; formulas of the transaction layer in `link`."""
-
-    kind: Literal["pcie"]
-    """PCI Express."""
-    generation: Annotated[int, Field(ge=1, le=5)] = 3
-    """Generation: 2.5, 5, 8, 16, 32 GT/s a lane."""
-    lanes: Annotated[int, OneOf(link.LANES)] = 8
-    """Lanes."""
-    max_payload: Annotated[Bytes, OneOf(link.PAYLOADS, show=format_bytes)] = 256
-    """Most data of a packet."""
-    max_read_request: Annotated[Bytes, OneOf((128, 256, 512, 1024, 2048, 4096), show=format_bytes)] = 512
-    """Most data that one read request asks for."""
-    read_completion_boundary: Annotated[Bytes, OneOf((64, 128), show=format_bytes)] = 64
-    """Border at which the host may cut completions; reads that begin on it come back in packets of `max_payload`."""
-    tags: Count = 32
-    """Read requests in flight."""
-    round_trip: Picoseconds = 900_000
-    """Unloaded time of a read beyond wire and DRAM time."""
-    accounting: Literal["sym", "pub"] = "sym"
-    """Acknowledgement intervals read as symbol times (`sym`), or as bytes, as published (`pub`: pessimistic)."""
-
-
-class MarkerMemory(Part):
-    """On-chip memory for marker bits; what does not fit is metadata traffic."""
-
-    size: Bytes = 4096
-    """Capacity."""
-
-
-class Layout(Part):
-    """How tensors lie in DRAM."""
-
-    fmap: Literal["chw"] = "chw"
-    """Feature maps: channel by channel."""
-    filter: Literal["kcrs", "ckrs"] = "ckrs"
-    """Weights: output-major `kcrs`, or channel-major `ckrs`, where the weights of a zero channel lie together."""
+from accelsim.hardware.links import BusLink, PcieLink
+from accelsim.hardware.part import Part
+from accelsim.hardware.tilings import Tilings
+from accelsim.units import Hertz, format_bytes, format_hertz, format_time
 
 
 @dataclass(frozen=True)
@@ -264,9 +85,9 @@ class Accelerator(Part):
             if self.link.max_read_request < self.dma.access:
                 fault = f"max_read_request {request} is smaller than one DMA access of {access}"
                 faults.append(RefusalError(fault, "enlarge it, or lower dma.access", at=["link.max_read_request", "dma.access"]))
-            if self.dma.boundary > _PAGE:
-                fault = f"boundary {boundary}, but no PCI Express request may cross a page of {format_bytes(_PAGE)}"
-                faults.append(RefusalError(fault, f"allowed: up to {format_bytes(_PAGE)}", at=["dma.boundary", "link.kind"]))
+            if self.dma.boundary > PAGE:
+                fault = f"boundary {boundary}, but no PCI Express request may cross a page of {format_bytes(PAGE)}"
+                faults.append(RefusalError(fault, f"allowed: up to {format_bytes(PAGE)}", at=["dma.boundary", "link.kind"]))
         if isinstance(self.dram, BankedDram) and self.dma.access % self.dram.technology.burst:
             fault = f"access {format_bytes(self.dma.access)} is not a multiple of the DRAM's burst of {self.dram.technology.burst} bytes"
             fix = f"write dma.access: {format_bytes(self.dram.technology.burst)}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from accelsim.configfile.schema import FromPath
-from accelsim.hardware.memory import Memory, Part
+from accelsim.hardware.memory import Memory
+from accelsim.hardware.part import Part
 from accelsim.units import BytesPerSecond, Picoseconds
 
 

@@ -13,20 +13,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from accelsim.errors import RefusalError
+from accelsim.hardware.part import Part
 from accelsim.units import Attojoules, AttojoulesPerByte, Bytes, Microwatts, format_bytes
 
 Source = Annotated[str, Field(min_length=1, max_length=400)]
 ReadsPerMac = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Points = tuple[tuple[int, int], ...]
-
-
-class Part(BaseModel):
-    """Base of every part of the table: frozen, strict, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def _require_ascending(name: str, points: Sequence[tuple[int, int]], key: str) -> None:

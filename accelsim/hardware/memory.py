@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from accelsim import configfile
 from accelsim.errors import RefusalError, choices, refuse
+from accelsim.hardware.part import Count, Part
 from accelsim.units import Bytes, Picoseconds, format_bytes
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     Int = NDArray[np.int64]
 
-Count = Annotated[int, Field(ge=1, le=2**20)]
 Clocks = Annotated[int, Field(ge=0, le=2**20)]
 Nanoseconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Picojoules = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
@@ -38,12 +38,6 @@ GUARD = 0.974
 MANDATORY = ("CL", "CWL", "RCD", "RP", "RAS", "CCD_S", "RRD_S", "FAW", "RTP", "WR", "WTR_S", "REFI", "RFC")
 LATER = {"RCDWR": "RCD", "CCD_L": "CCD_S", "RRD_L": "RRD_S", "WTR_L": "WTR_S"}
 """What a timing is where it is not written."""
-
-
-class Part(BaseModel):
-    """Base of every part: frozen, strict, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Timing(Part):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from accelsim.hardware.accelerator import PeArray
+from accelsim.hardware.chip import PeArray
 from accelsim.hardware.energy import BufferEnergy
 
 

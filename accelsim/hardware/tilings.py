@@ -9,8 +9,6 @@ from itertools import permutations
 from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -22,6 +20,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from accelsim.errors import RefusalError, choices, quoted
+from accelsim.hardware.part import Part
 
 ORDERS = tuple("".join(order) for order in permutations("KCP"))
 """Loop orders, outermost first: filters (K), channels (C), positions (P: rows, columns inside them, images of a batch around them)."""
@@ -42,12 +41,6 @@ class _Order:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"type": "string", "enum": list(ORDERS)}
-
-
-class Part(BaseModel):
-    """Base of both models: frozen, strict, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class FixedTiling(Part):

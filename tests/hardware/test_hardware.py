@@ -33,7 +33,7 @@ from accelsim.hardware import (
     notices,
     peaks,
 )
-from accelsim.hardware.banking import Banking
+from accelsim.hardware.chip import Banking
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "accelerator"
 MACHINE = """\
