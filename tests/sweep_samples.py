@@ -9,21 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from machine_samples import SMALL_MACHINE
 from schedule_samples import conv, graph, maxpool, trace
 
 from accelsim import sweeps, tracefile
 from accelsim.designspace.store import FILE
 
 ROOT = Path(__file__).parents[1]
-MACHINE = """\
-accelerator:
-  name: small
-  clock: 800 MHz
-  pe_array: {rows: 4, cols: 4}
-  buffer: {organisation: unified, size: 64 KiB}
-  link: {kind: bus}
-  dram: {kind: flat, rate: 12.8 GB/s}
-"""
 SWEEP = """\
 sweep:
   name: tried
@@ -42,7 +34,7 @@ RATE = "accelerator.link.bytes_per_cycle"
 
 def furnish(folder: Path) -> None:
     """Write the machine, the trace and the sweep."""
-    (folder / "small.yaml").write_text(MACHINE)
+    (folder / "small.yaml").write_text(SMALL_MACHINE)
     (folder / "sweep.yaml").write_text(SWEEP)
     tracefile.save(trace(graph((4, 12, 12), conv(8, 3), maxpool(), conv(16, 3))), folder / "noise.npz")
 

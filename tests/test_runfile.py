@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from machine_samples import SMALL_MACHINE
 
 from accelsim.configfile import root_key
 from accelsim.errors import ConfigError
@@ -18,15 +19,6 @@ from accelsim.kinds import KINDS, schema
 from accelsim.runfile import InferenceJob, Run, TraceJob, describe, load_network_file, load_run
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-ACCELERATOR = """\
-accelerator:
-  name: small
-  clock: 800 MHz
-  pe_array: {rows: 4, cols: 4}
-  buffer: {organisation: unified, size: 64 KiB}
-  link: {kind: bus}
-  dram: {kind: flat, rate: 12.8 GB/s}
-"""
 NETWORK = """\
 network:
   name: net
@@ -51,7 +43,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder with a machine, a network, a run and the files they name."""
     monkeypatch.chdir(tmp_path)
     for name, text in {
-        "accelerator/small.yaml": ACCELERATOR,
+        "accelerator/small.yaml": SMALL_MACHINE,
         "network/net.yaml": NETWORK,
         "run/quick.yaml": RUN,
         "network/files/net.cfg": "",
@@ -151,7 +143,7 @@ def test_the_resolved_files_read_back_the_same(house: Path) -> None:
 
 
 def test_every_fault_is_shown_in_the_file_it_is_in(house: Path) -> None:
-    Path("accelerator/small.yaml").write_text(ACCELERATOR.replace("rows: 4", "rows: 0"))
+    Path("accelerator/small.yaml").write_text(SMALL_MACHINE.replace("rows: 4", "rows: 0"))
     Path("network/net.yaml").write_text(NETWORK.replace("tiny_letterbox", "tiny_leterbox").replace("net.weights", "net.weight"))
     presets = ", ".join(sorted(PRESETS))
     assert (
@@ -244,16 +236,16 @@ def test_every_file_that_ships_fits_its_schema(path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "text", "fits"),
     [
-        ("accelerator", ACCELERATOR, True),
+        ("accelerator", SMALL_MACHINE, True),
         ("network", NETWORK, True),
         ("run", RUN.replace("1e-3", "0.001"), True),
-        ("accelerator", ACCELERATOR.replace("rows", "rosw"), False),
-        ("accelerator", ACCELERATOR.replace("64 KiB", "64KB"), False),
-        ("accelerator", ACCELERATOR.replace("64 KiB", "64"), False),
-        ("accelerator", ACCELERATOR.replace("64 KiB", "'${SIZE}'"), True),
-        ("accelerator", ACCELERATOR.replace("kind: bus", "kind: bsu"), False),
-        ("accelerator", ACCELERATOR.replace("kind: bus", "kind: bus, latency: 0"), True),
-        ("accelerator", ACCELERATOR.replace("kind: bus", "kind: bus, latency: 5"), False),
+        ("accelerator", SMALL_MACHINE.replace("rows", "rosw"), False),
+        ("accelerator", SMALL_MACHINE.replace("64 KiB", "64KB"), False),
+        ("accelerator", SMALL_MACHINE.replace("64 KiB", "64"), False),
+        ("accelerator", SMALL_MACHINE.replace("64 KiB", "'${SIZE}'"), True),
+        ("accelerator", SMALL_MACHINE.replace("kind: bus", "kind: bsu"), False),
+        ("accelerator", SMALL_MACHINE.replace("kind: bus", "kind: bus, latency: 0"), True),
+        ("accelerator", SMALL_MACHINE.replace("kind: bus", "kind: bus, latency: 5"), False),
         ("accelerator", "accelerator: {name: x}", False),
         ("accelerator", "accelerator: {include: edge.yaml, name: x, buffer: {size: 1 KiB}}", True),
         ("accelerator", "include: edge.yaml\naccelerator: {buffer: {size: 1 KiB}}", True),

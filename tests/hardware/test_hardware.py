@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from machine_samples import SMALL_MACHINE
 from pydantic import ValidationError
 
 from accelsim.configfile.families import members
@@ -36,21 +37,12 @@ from accelsim.hardware import (
 from accelsim.hardware.chip import Banking
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "accelerator"
-MACHINE = """\
-accelerator:
-  name: small
-  clock: 800 MHz
-  pe_array: {rows: 4, cols: 4}
-  buffer: {organisation: unified, size: 64 KiB}
-  link: {kind: bus}
-  dram: {kind: flat, rate: 12.8 GB/s}
-"""
 
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
-    Path("small.yaml").write_text(MACHINE)
+    Path("small.yaml").write_text(SMALL_MACHINE)
     return "small.yaml"
 
 
@@ -124,7 +116,7 @@ def test_zero_rows_are_refused(small: str) -> None:
 --set pe_array.rows: 0 is too small
     allowed: 1 or more"""
     )
-    Path("small.yaml").write_text(MACHINE.replace("rows: 4", "rows: 0"))
+    Path("small.yaml").write_text(SMALL_MACHINE.replace("rows: 4", "rows: 0"))
     assert (
         fault(small)
         == """\

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from machine_samples import TINY_MACHINE
 
 from accelsim.errors import ConfigError
 from accelsim.hardware import describe, load_accelerator
 from accelsim.hardware.tilings import FixedTiling, Slots, Tilings, by_tensor
 
-HEAD = """\
-accelerator:
-  name: fixed
-  clock: 1 GHz
-  pe_array: {rows: 4, cols: 4}
-  buffer: {organisation: unified, size: 8 KiB}
-  link: {kind: bus}
-  dram: {kind: flat, rate: 1 GB/s}
-"""
-
 
 def load(folder, text, *overrides):
     file = folder / "machine.yaml"
-    file.write_text(HEAD + text)
+    file.write_text(TINY_MACHINE + text)
     return load_accelerator(file, overrides)
 
 
@@ -84,7 +75,7 @@ def test_sizes_are_whole_numbers_from_one(tmp_path, size):
 
 def test_slots_are_one_number_or_one_each(tmp_path):
     assert by_tensor(load(tmp_path, "").buffer.slots) == (2, 2, 2)
-    (tmp_path / "machine.yaml").write_text(HEAD.replace("8 KiB}", "8 KiB, slots: {ifmap: 1, filter: 3}}"))
+    (tmp_path / "machine.yaml").write_text(TINY_MACHINE.replace("8 KiB}", "8 KiB, slots: {ifmap: 1, filter: 3}}"))
     machine = load_accelerator(tmp_path / "machine.yaml")
     assert machine.buffer.slots == Slots(ifmap=1, filter=3, ofmap=2)
     assert by_tensor(machine.buffer.slots) == (1, 3, 2)

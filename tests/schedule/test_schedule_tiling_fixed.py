@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from machine_samples import TINY_MACHINE
 from schedule_samples import KIB, accelerator, accelerators, conv, graph, maxpool, trace
 from test_schedule_loops import layers
 
@@ -147,22 +148,12 @@ def test_slots_are_counted_for_each_tensor():
         search(layer, one, "conv", fixed.model_copy(update={"columns": 8}))
 
 
-YAML = """
-accelerator:
-  name: fixed
-  clock: 1 GHz
-  pe_array: {rows: 4, cols: 4}
-  buffer: {organisation: unified, size: 8 KiB}
-  link: {kind: bus}
-  dram: {kind: flat, rate: 1 GB/s}
-  tiling:
-    layers:
-"""
+YAML = TINY_MACHINE + "  tiling:\n    layers:\n"
 
 
 def written(folder, *entries):
     file = folder / "fixed.yaml"
-    file.write_text(YAML.lstrip() + textwrap.indent("\n".join(entries), "      ") + "\n")
+    file.write_text(YAML + textwrap.indent("\n".join(entries), "      ") + "\n")
     return load_accelerator(file)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from machine_samples import SMALL_MACHINE
 from pydantic import TypeAdapter
 from scheme_samples import EVERY
 
@@ -14,18 +17,11 @@ from accelsim.kinds import schema
 from accelsim.runfile import load_run
 from accelsim.schemes._written import Written
 
-RUN = """\
+RUN = f"""\
 run:
   name: quick
-  accelerator:
-    name: small
-    clock: 800 MHz
-    pe_array: {rows: 4, cols: 4}
-    buffer: {organisation: unified, size: 64 KiB}
-    link: {kind: bus}
-    dram: {kind: flat, rate: 12.8 GB/s}
-  schemes: [SCHEMES]
-  jobs: [{trace: dog.npz}]
+{textwrap.indent(SMALL_MACHINE, "  ")}  schemes: [SCHEMES]
+  jobs: [{{trace: dog.npz}}]
 """
 
 
