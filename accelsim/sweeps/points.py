@@ -25,7 +25,7 @@ FORMAT = 2
 NOT_DECIDING = frozenset(
     {
         *("plots", "cli", "convert", "validation", "torch", "evaluation", "studies", "paper", "page", "networks", "configfile", "sweeps"),
-        *("checks.py", "kinds.py", "images.py", "imageset.py", "inference.py", "runfile.py", "workers.py", "__init__.py", "__main__.py"),
+        *("checks.py", "kinds.py", "images.py", "imageset.py", "inference.py", "runfile", "workers.py", "__init__.py", "__main__.py"),
     }
 )
 """Rooms and files of this package that have no say in what a replay of a given trace on a given machine gives."""
