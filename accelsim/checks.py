@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accelsim import configfile, hardware, layers, runfile, simulate, tracefile
+from accelsim import configfile, hardware, layers, runfile, simulate, tracefile, tracestore
 from accelsim.convert import scalesim
 from accelsim.designspace import sweepfile
 from accelsim.errors import ConfigError, choices
@@ -16,9 +16,8 @@ from accelsim.hardware.energy import Energy
 from accelsim.hardware.memory import Memory, load_memory
 from accelsim.networks import zoo
 from accelsim.networks.network import Network, total_elements, total_macs, total_weights
-from accelsim.paper import paperfile
 from accelsim.trace import Trace, summary
-from accelsim.tracestore import TraceStore, is_store
+from accelsim.tracestore import is_store
 from accelsim.units import format_bytes, format_time
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def describe(path: Path, overrides: Sequence[str] = ()) -> str:
     if path.suffix in {".cfg", ".csv", ".onnx"} or str(path).startswith(zoo.PREFIX):
         return network_text(simulate.open_network(path))
     if is_store(path):
-        return repr(TraceStore(path))
+        return repr(tracestore.TraceStore(path))
     if path.suffix == ".npz":
         return trace_text(tracefile.load(path))
     if path.suffix not in {".yaml", ".yml"}:
@@ -48,7 +47,7 @@ def describe(path: Path, overrides: Sequence[str] = ()) -> str:
         "evaluate": lambda: evaluatefile.describe(evaluatefile.load(path, overrides)),
         "memory": lambda: memory_text(load_memory(path, overrides)),
         "network": lambda: network_text(simulate.load_network(runfile.load_network_file(path, overrides))),
-        "paper": lambda: paperfile.describe(paperfile.load(path, overrides)),
+        "paper": lambda: paper_text(path, overrides),
         "run": lambda: runfile.describe(runfile.load_run(path, overrides)),
         "sweep": lambda: sweepfile.describe(sweepfile.load(path, overrides)),
     }
@@ -56,6 +55,13 @@ def describe(path: Path, overrides: Sequence[str] = ()) -> str:
     if kind not in kinds:
         raise ConfigError(f"{path}: {kind!r} is not a kind of file\n    {choices(sorted(kinds), kind)}")
     return f"# {path}: sound\n{kinds[kind]()}".rstrip()
+
+
+def paper_text(path: Path, overrides: Sequence[str]) -> str:
+    """What is asked of the paper's tables, as YAML."""
+    from accelsim.paper import paperfile
+
+    return paperfile.describe(paperfile.load(path, overrides))
 
 
 def energy_text(table: Energy) -> str:
@@ -111,7 +117,7 @@ def trace_text(trace: Trace) -> str:
     )
 
 
-def store_table(store: TraceStore) -> Table:
+def store_table(store: tracestore.TraceStore) -> Table:
     """What the index of a store of traces says of each layer."""
     from rich import box
     from rich.table import Table

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from accelsim import batch, configfile, engines, inference, report, runfile, tracefile, transforms
+from accelsim import batch, configfile, engines, inference, report, runfile, tracefile, tracestore, transforms
 from accelsim.errors import ConfigError, EngineError, choices
 from accelsim.hardware import Accelerator, describe
 from accelsim.kernels.compile import is_compiled
@@ -17,13 +17,12 @@ from accelsim.networks import darknet, onnx, scalesim, synthetic, zoo
 from accelsim.networks.beside import beside
 from accelsim.networks.network import Network
 from accelsim.report import Comparison, Result, chrome
-from accelsim.runfile import InferenceJob, Job, NetworkFile, Run, TraceJob
+from accelsim.runfile import InferenceJob, Job, Run, TraceJob
 from accelsim.schedule import build
 from accelsim.schedule.tables import Schedule
 from accelsim.schemes import load as load_scheme
 from accelsim.timeline import Timeline
 from accelsim.trace import PUBLISHED, Trace
-from accelsim.tracestore import TraceStore
 from accelsim.validation.activations import Validation
 
 Keep = Callable[[Trace, Schedule, Timeline], None]
@@ -230,19 +229,7 @@ def load_accelerator(path: str | Path, overrides: Sequence[str] = ()) -> Acceler
     return hardware.load_accelerator(path, overrides)
 
 
-def load_network(file: NetworkFile, progress: Progress = silent) -> Network:
-    """Read the network that a network file describes, and prune and quantise it where the file says so."""
-    if file.zoo is not None:
-        known = zoo.load(file.zoo)
-        network = replace(known, graph=replace(known.graph, name=file.name))
-    elif file.darknet is not None:
-        network = darknet.load(file.darknet.cfg, file.darknet.weights, name=file.name)
-    elif file.onnx is not None:
-        network = onnx.load(file.onnx, name=file.name)
-    else:
-        raise ConfigError(f"{file.name}: names no network\n    {choices(runfile.WAYS)}")
-    network = network if file.synthetic_weights is None else synthetic.network(network, file.synthetic_weights)
-    return transforms.apply(network, file, progress)
+load_network = transforms.load_network
 
 
 def open_network(source: str | Path, overrides: Sequence[str] = ()) -> Network:
@@ -334,7 +321,7 @@ def _of_job(job: Job, values: bool, progress: Progress) -> Iterator[Trace]:
     if isinstance(job, TraceJob):
         traces: Iterable[Trace] = [tracefile.load(job.trace)]
     else:
-        store = TraceStore(job.traces)
+        store = tracestore.TraceStore(job.traces)
         traces = map(store.load, store.select(job.images)[: job.limit])
     yield from traces if network is None else (beside(trace, network) for trace in traces)
 

@@ -1,68 +1,28 @@
-"""The one place for compiler flags."""
+"""What makes a function a kernel: its machine code is kept, so that only a first run reads numba and compiles."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from functools import cache, update_wrapper
 from pathlib import Path
+from threading import RLock
 from typing import Any, TypeVar, cast
 
-import numba
-from numba.core import ir, types
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import FunctionPass, register_pass
-from numba.core.typed_passes import NopythonTypeInference
+from accelsim.kernels import machinecode
+from accelsim.kernels.machinecode import Entry, Kind, Loaded
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
-FLAGS: dict[str, Any] = {"cache": True, "fastmath": False, "error_model": "numpy", "nogil": True}
-INLINED = {**FLAGS, "forceinline": True, "_nrt": False}
 FORWARD = frozenset({"dram", "replay"})
 """Folders whose kernels count indices from the start alone, so that no index need be looked at for a minus sign: a quarter of their time.
 Literal indices may still be negative. A kernel that breaks this reads beyond its array; without the jit it would count from the end."""
 
-
-@register_pass(mutates_CFG=False, analysis_only=False)  # type: ignore[no-untyped-call]  # numba's compiler is half typed
-class CountFromTheStart(FunctionPass):
-    """Have every index of an array, or tuple of indices, taken for an unsigned number; bits and results stay as they are."""
-
-    _name = "count_from_the_start"
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # likewise
-
-    def run_pass(self, state: Any) -> bool:
-        """Change what the calls of `getitem` and `setitem` expect."""
-        for node, signature in list(state.calltypes.items()):
-            if signature is None or len(signature.args) < 2 or not isinstance(signature.args[0], types.Array):
-                continue
-            if getattr(node, "op", None) == "getitem" or isinstance(node, ir.SetItem):
-                array, index, *rest = signature.args
-                del state.calltypes[node]  # no key is written twice
-                state.calltypes[node] = signature.replace(args=(array, unsigned(index), *rest))
-        return True
-
-
-def unsigned(index: Any) -> Any:
-    """The type of an index as one that is never negative; literals and slices stay."""
-    if isinstance(index, types.UniTuple) and index.dtype == types.int64:
-        return types.UniTuple(types.uint64, index.count)  # type: ignore[no-untyped-call]  # likewise
-    return types.uint64 if index == types.int64 else index
-
-
-class ForwardCompiler(CompilerBase):
-    """Numba's own passes, and the one above after type inference."""
-
-    def define_pipelines(self) -> list[Any]:
-        """The passes in order."""
-        passes: Any = DefaultPassBuilder
-        builder = passes.define_nopython_pipeline(self.state)
-        builder.add_pass_after(CountFromTheStart, NopythonTypeInference)
-        builder.finalize()
-        return [builder]
+MACHINERY = ("compile.py", "jit.py", "machinecode.py", "objectfile.py")
+_lock = RLock()
+"""Held while code is looked for or made, never while it runs. Whoever compiles holds it before numba's own."""
 
 
 def kernel(function: Function) -> Function:
@@ -70,8 +30,7 @@ def kernel(function: Function) -> Function:
 
     Raises:  nothing here; with `NUMBA_DISABLE_JIT=1` the plain Python function runs instead.
     """
-    with _cache_of(function):
-        return cast(Function, numba.njit(**FLAGS, **_pipeline(function))(function))
+    return _declared(function, inlined=False)
 
 
 def inlined(function: Function) -> Function:
@@ -80,39 +39,120 @@ def inlined(function: Function) -> Function:
     Passing a tuple of arrays costs an atomic count an array and call, which is more than such functions do themselves;
     without `_nrt` they count nothing, and may not make arrays.
     """
-    with _cache_of(function):
-        return cast(Function, numba.njit(**INLINED, **_pipeline(function))(function))
+    return _declared(function, inlined=True)
 
 
-def _pipeline(function: Callable[..., object]) -> dict[str, Any]:
-    """The compiler of a kernel, where it is not numba's own."""
-    return {"pipeline_class": ForwardCompiler} if Path(function.__code__.co_filename).parent.name in FORWARD else {}
+def _declared(function: Function, *, inlined: bool) -> Function:
+    return function if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0") else cast(Function, Kernel(function, inlined))
 
 
-@contextmanager
-def _cache_of(function: Callable[..., object]) -> Iterator[None]:
-    """Where the machine code of `function` is kept, while it is declared.
+class Kernel:
+    """A function that runs as machine code: what an earlier process has kept of it, or what numba makes of it now.
 
-    Kernels of subfolders may call each other. Numba does not see edits in imported files, so their cache lies in a folder named after the
-    content of all of them, and of this file.
+    Keyword arguments are not taken: the order of a kernel's arguments is its interface.
     """
-    folder = Path(function.__code__.co_filename).parent
-    settings: Any = numba.config
-    before = settings.CACHE_DIR
-    if folder != Path(__file__).parent:
-        settings.CACHE_DIR = str(_keyed(folder, before))
-    try:
-        yield
-    finally:
-        settings.CACHE_DIR = before
+
+    def __init__(self, function: Callable[..., Any], inlined: bool) -> None:
+        update_wrapper(self, function)
+        self.py_func = function
+        self.file = Path(function.__code__.co_filename)
+        self._inlined = inlined
+        self._dispatcher: Any = None
+        self._ways: list[Entry] = []  # those that look at their arguments first, and refuse all but their own
+        self._by_kinds: dict[Hashable, Loaded] = {}
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run."""
+        for way in self._ways:
+            made = way(*arguments)
+            if made is not NotImplemented:
+                return made
+        return self._found(arguments).entry(*arguments)
+
+    def address(self, arguments: tuple[Any, ...]) -> int:
+        """Where the machine code for such arguments begins, for other compiled code to call; made if need be."""
+        with _lock:
+            found = self._found(arguments).address
+            if found:
+                return found
+            from accelsim.kernels import jit
+
+            return jit.address(self.dispatcher, arguments)
+
+    def _found(self, arguments: tuple[Any, ...]) -> Loaded:
+        """The code for such arguments: loaded, or compiled and kept, the first time; looked up afterwards."""
+        kinds = tuple(map(machinecode.kind, arguments))
+        entry = self._by_kinds.get(kinds)
+        if entry is None:
+            with _lock:
+                entry = self._by_kinds.get(kinds) or self._made(kinds, arguments)
+                self._by_kinds[kinds] = entry
+        return entry
+
+    def _made(self, kinds: tuple[Kind, ...], arguments: tuple[Any, ...]) -> Loaded:
+        name = f"{self.file.stem}.{self.py_func.__qualname__}"
+        path = machinecode.place(self.cache, name, kinds) if not self.py_func.__closure__ else None
+        loaded = machinecode.load(path) if path else None
+        if loaded is None:
+            from accelsim.kernels import jit
+
+            code = jit.code(self.dispatcher, arguments, kinds)
+            if path and code is not None:
+                with suppress(OSError):
+                    machinecode.save(path, code)
+                    loaded = machinecode.load(path)
+        if loaded is None:
+            loaded = Loaded(self.dispatcher, self.dispatcher if path is None else None, 0)
+        if loaded.guarded is not None:
+            self._ways.append(loaded.guarded)
+        return loaded
+
+    @property
+    def dispatcher(self) -> Any:
+        """Numba's own object for this function."""
+        with _lock:
+            if self._dispatcher is None:
+                from accelsim.kernels import jit
+
+                forward = self.file.parent.name in FORWARD
+                self._dispatcher = jit.dispatcher(self.py_func, self.cache, inlined=self._inlined, forward=forward)
+            return self._dispatcher
+
+    @property
+    def _numba_type_(self) -> Any:
+        """What numba asks of an object that compiled code names: kernels call each other."""
+        from accelsim.kernels import jit
+
+        return jit.type_of(self.dispatcher)
+
+    @property
+    def cache(self) -> Path:
+        """The folder of its machine code."""
+        return _cache(self.file, os.environ.get("NUMBA_CACHE_DIR", ""))
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it has run before in this process."""
+        return bool(self._by_kinds)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether an earlier process has left machine code of it, its own or numba's."""
+        stem, name = self.file.stem, self.py_func.__name__
+        return any(any(self.cache.rglob(pattern)) for pattern in (f"{stem}.{name}.*.code", f"{stem}.{name}-*.nbi"))
 
 
 @cache
-def _keyed(folder: Path, chosen: str) -> Path:
-    """The cache of a folder of kernels: where the user has chosen, beside it, or in the user's cache where nothing can be written there."""
-    home = Path(__file__).parent
-    sources = sorted(home.glob("*/*.py") if folder.parent == home else folder.glob("*.py"))
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in [Path(__file__), *sources])).hexdigest()[:16]
+def _cache(file: Path, chosen: str) -> Path:
+    """The folder of the machine code of a kernel file: where the user has chosen, beside it, or in the user's cache where it is read-only.
+
+    Its name is the content of all that may be part of that code: the file itself and, as kernels of subfolders may call each other, all
+    files of these; and the files that compile and keep it.
+    """
+    home, folder = Path(__file__).parent, file.parent
+    sources = [file] if folder == home else sorted(home.glob("*/*.py") if folder.parent == home else folder.glob("*.py"))
+    content = [source.read_bytes() for source in (*(home / name for name in MACHINERY), *sources)]
+    digest = hashlib.sha256(b"".join(content)).hexdigest()[:16]
     if chosen:
         return Path(chosen) / digest
     if os.access(folder, os.W_OK):
@@ -122,12 +162,9 @@ def _keyed(folder: Path, chosen: str) -> Path:
 
 def is_loaded(function: Callable[..., object]) -> bool:
     """Whether a kernel runs at once: its machine code is in memory, or there is no jit."""
-    return getattr(function, "stats", None) is None or bool(getattr(function, "signatures", None))
+    return not isinstance(function, Kernel) or function.is_loaded
 
 
 def is_compiled(function: Callable[..., object]) -> bool:
     """Whether the machine code of a kernel is there, in memory or in the cache of an earlier run; without the jit there is none to make."""
-    stats = getattr(function, "stats", None)
-    if stats is None or is_loaded(function):
-        return True
-    return any(Path(stats.cache_path).glob(f"*.{function.__name__}-*.nbi"))
+    return not isinstance(function, Kernel) or function.is_loaded or function.is_kept

@@ -43,7 +43,7 @@ class OnnxFile:
     """A model whose structure is sound.
 
     `constants`: initializers by name. `image`: name of the one input that is no constant; `shape`: its sizes with a batch of 1.
-    `skeleton`: the model without its weights, for `inferred`.
+    `skeleton`: the model without its weights; `nodes` are its own.
     """
 
     path: Path
@@ -131,7 +131,7 @@ def read(path: Path, model: onnx.ModelProto) -> OnnxFile:
         raise _refusal(path, fault) from fault
     return OnnxFile(
         path=path,
-        nodes=tuple(graph.node),
+        nodes=tuple(skeleton.graph.node),
         constants=constants,
         image=images[0].name,
         shape=shape,
@@ -211,14 +211,19 @@ def _values(path: Path, tensor: onnx.TensorProto) -> Array:
         raise ModelError(f"{name}: declares {size} elements; allowed: {MAX_ELEMENTS:,}")
     bits = PACKED.get(dtype.name, dtype.itemsize * 8)
     wanted = -(-elements * bits // 8)
+    raw = tensor.raw_data if tensor.HasField("raw_data") else None
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raw = _external(path, name, {entry.key: entry.value for entry in tensor.external_data}, wanted)
+    if raw is not None and len(raw) != wanted:
+        raise ModelError(f"{name}: declares {size or 'one'} = {wanted:,} bytes, {len(raw):,} are there")
+    if raw is not None and dtype.isbuiltin == 1:
+        return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(tuple(tensor.dims))
     held = onnx.TensorProto()
     held.CopyFrom(tensor)
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        held.raw_data = _external(path, name, {entry.key: entry.value for entry in tensor.external_data}, wanted)
+    if raw is not None:
+        held.raw_data = raw
         del held.external_data[:]
         held.data_location = onnx.TensorProto.DEFAULT
-    if held.HasField("raw_data") and len(held.raw_data) != wanted:
-        raise ModelError(f"{name}: declares {size or 'one'} = {wanted:,} bytes, {len(held.raw_data):,} are there")
     try:
         return np.asarray(numpy_helper.to_array(held)).reshape(tuple(tensor.dims))
     except Exception as fault:  # numpy, protobuf and ml_dtypes each have their own errors for damaged data

@@ -45,6 +45,12 @@ def numbers(build: Build, call: Call, position: int, what: str) -> NDArray[np.fl
     return np.asarray(constant(build, call, position, what), dtype=np.float64)
 
 
+def floats(build: Build, call: Call, position: int, what: str) -> NDArray[np.float32]:
+    """A constant as the numbers that kernels compute with; float32 as it is, without a copy."""
+    found = constant(build, call, position, what)
+    return found.astype(np.float32, copy=False) if found.dtype == np.float32 else numbers(build, call, position, what).astype(np.float32)
+
+
 def scalar(build: Build, call: Call, position: int, what: str, default: float) -> float:
     """A constant of one element, or the default where it is left out."""
     if not call.given(position):

@@ -40,15 +40,17 @@ def read(path: Path, name: str, provenance: Mapping[str, str]) -> tuple[Network,
 
 def _read(path: Path, name: str, provenance: Mapping[str, str]) -> tuple[Network, dict[str, View]]:
     model = onnx_file.parse(path)
-    live = _live(model.graph)
-    _refuse_unknown(path, model.graph, live)
+    _refuse_unknown(path, model.graph, _live(model.graph))
     file = onnx_file.read(path, model)
+    graph = file.skeleton.graph
+    del model  # its weights have been read
+    live = _live(graph)
     uses = Counter(file.outputs)
     for node in live:
         if node.op_type not in onnx_fold.OF_ANYTHING:
             uses.update(node.input)
     build = Build(file.image, file.shape, file.constants, uses)
-    number = {id(node): at for at, node in enumerate(model.graph.node)}
+    number = {id(node): at for at, node in enumerate(graph.node)}
     for node in live:
         _add(build, node, Call.of(path, node, number[id(node)], file.opset))
     _agree(file, build)

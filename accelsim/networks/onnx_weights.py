@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from accelsim.networks.onnx_build import Build, Reader, View
 from accelsim.networks.onnx_call import Call
-from accelsim.networks.onnx_operands import constant, numbers, real
+from accelsim.networks.onnx_operands import constant, floats, numbers, real
 
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 Doubles = NDArray[np.float64]
@@ -59,7 +59,7 @@ def positive(call: Call, **given: Pair) -> None:
 def _conv(build: Build, call: Call) -> None:
     found = real(build, call)
     count = lines(call, found)
-    weight = numbers(build, call, 1, "weight").astype(np.float32)
+    weight = floats(build, call, 1, "weight")
     if weight.ndim != count + 2:
         raise call.fault(f"weight {list(weight.shape)} for a map {list(found.sizes)}; allowed: [K, C / group, {'R, ' * (count - 1)}S]")
     if count == 1:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from accelsim.engines.occupancy import HELD, Occupancy
 from accelsim.schedule.tables import READ, Schedule
 from accelsim.timeline import Timeline
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Int = NDArray[np.int64]
 Numbers = NDArray[np.float64]
@@ -47,6 +50,8 @@ def over_time(bandwidth: Bandwidth, occupancy: Occupancy) -> pd.DataFrame:
 
     Units:   microseconds (begin and end of the window), 10^9 bytes a second, mean bytes in the buffer by what holds them
     """
+    import pandas as pd
+
     held = dict(zip(HELD, occupancy.windows(bandwidth.edges).round(3), strict=True))
     return pd.DataFrame(
         {

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from accelsim.errors import ConfigError
 from accelsim.hardware import Accelerator
 from accelsim.report.result import Result
 from accelsim.report.slowdown import Slowdown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SIDE_BY_SIDE = ("total_cycles", "stall_cycles", "bytes_moved", "macs_done", "energy_nj")
 
@@ -127,14 +129,20 @@ class Comparison:
 
     def as_frame(self) -> pd.DataFrame:
         """One row per layer and scheme, the columns of `layers.csv`."""
+        import pandas as pd
+
         return pd.concat([result.as_frame() for result in self.results], ignore_index=True)
 
     def bandwidth_frame(self) -> pd.DataFrame:
         """One row per scheme and window of its run, the columns of `bandwidth.csv`."""
+        import pandas as pd
+
         return pd.concat([result.bandwidth_frame() for result in self.results], ignore_index=True)
 
     def totals(self) -> pd.DataFrame:
         """One row per scheme: totals, derived rates and ratios to the yardstick. Units are in the column names."""
+        import pandas as pd
+
         rows = []
         for result in self.results:
             ratios = self.ratios(result.scheme)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from accelsim.engines.occupancy import Occupancy
@@ -20,6 +20,9 @@ from accelsim.report.energy import PARTS, Events, energy
 from accelsim.schedule.tables import FILTER, IFMAP, METADATA, NONE, OFMAP, READ, WRITE, Schedule
 from accelsim.timeline import CAUSES, DRAM_COUNTS, Timeline
 from accelsim.trace import Trace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Int = NDArray[np.int64]
 
@@ -197,6 +200,8 @@ class Result:
 
     def as_frame(self) -> pd.DataFrame:
         """One row per layer, the columns of `layers.csv`."""
+        import pandas as pd
+
         names = [field.name for field in fields(LayerRow)]
         frame = pd.DataFrame([[getattr(row, name) for name in names] for row in self.layers], columns=names)
         for position, name in enumerate(("network", "image", "scheme")):

@@ -8,18 +8,18 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from importlib import metadata
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from accelsim.engines.occupancy import HELD
 from accelsim.errors import ConfigError
 from accelsim.hardware import Accelerator, peaks
 from accelsim.report.comparison import Comparison
 from accelsim.report.result import COLUMNS, FLOAT_COLUMNS, NUMBER_TYPES, TEXT_COLUMNS, Result
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BANDWIDTH_TYPES = dict.fromkeys(("network", "image", "scheme", "source"), str) | dict.fromkeys(
     ("time_us", "until_us", "read_gb_per_s", "write_gb_per_s", *(f"held_{name}_bytes" for name in HELD)), float
@@ -63,6 +63,8 @@ def contents(comparisons: Sequence[Comparison], config_text: str, files: Mapping
 
     `config_text` is the resolved configuration. `files`: further files (figures, timelines) by relative path, `figures/x.png`.
     """
+    import pandas as pd
+
     frame = pd.concat([comparison.as_frame() for comparison in comparisons], ignore_index=True)
     bandwidth = pd.concat([comparison.bandwidth_frame() for comparison in comparisons], ignore_index=True)
     parquet = BytesIO()
@@ -138,6 +140,8 @@ def read_layers(path: Path) -> pd.DataFrame:
 
     Raises:  `ConfigError` where it is missing, or is not such a table.
     """
+    import pandas as pd
+
     path = Path(path)
     path = path / "layers.csv" if path.is_dir() else path
     try:
@@ -179,6 +183,8 @@ def read_bandwidth(folder: Path) -> pd.DataFrame:
 
     Raises:  `ConfigError` where it is missing, or is not such a table.
     """
+    import pandas as pd
+
     path = Path(folder) / "bandwidth.csv"
     try:
         frame = pd.read_csv(path, dtype=BANDWIDTH_TYPES, keep_default_na=False, encoding="utf-8")
@@ -193,6 +199,8 @@ def read_bandwidth(folder: Path) -> pd.DataFrame:
 
 def version() -> str:
     """Version of the installed program."""
+    from importlib import metadata
+
     try:
         return metadata.version("accelsim")
     except metadata.PackageNotFoundError:

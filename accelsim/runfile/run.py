@@ -61,7 +61,8 @@ class StoreJob(Recorded):
     """Take this many of them, the first ones; all if not given."""
 
 
-def _kind_of_job(job: Any) -> str:
+def kind_of_job(job: Any) -> str:
+    """The tag of a job: what it replays."""
     for form, key in ((TraceJob, "trace"), (StoreJob, "traces")):
         if isinstance(job, form) or (isinstance(job, Mapping) and key in job):
             return key
@@ -70,7 +71,7 @@ def _kind_of_job(job: Any) -> str:
 
 Job = Annotated[
     Annotated[InferenceJob, Tag("inference")] | Annotated[TraceJob, Tag("trace")] | Annotated[StoreJob, Tag("traces")],
-    Discriminator(_kind_of_job),
+    Discriminator(kind_of_job),
 ]
 
 

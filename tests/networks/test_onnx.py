@@ -374,3 +374,14 @@ def test_without_the_package_one_is_told_how_to_install_it(tmp_path: Path) -> No
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == f"{path}: ONNX networks need the onnx package\n    install it: pip install 'accelsim[onnx]'\n"
+
+
+def test_convolutions_of_the_same_weights_hold_them_once_and_change_their_own_alone(tmp_path: Path) -> None:
+    layers = (op("Conv", "x w b", "a", pads=[1, 1, 1, 1]), op("Conv", "x w b", "c", pads=[1, 1, 1, 1]))
+    norm = op("BatchNormalization", "c gamma beta mean variance", "n")
+    path = save(tmp_path / "sample.onnx", model(*layers, norm, op("Add", "a n", "y"), constants=CONV | NORM))
+    first, second = (weights["weight"] for weights in onnx_networks.load(path).weights.values())
+    assert np.array_equal(first, CONV["w"])
+    assert not np.array_equal(first, second)
+    assert first.flags.writeable  # as of every other network: kernels are compiled for either
+    equal(path)
