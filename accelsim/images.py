@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from accelsim import archives
@@ -51,7 +51,7 @@ class Preprocessing(BaseModel):
         resize     none | stretch (to `size`) | letterbox (fit into `size`, aspect kept, rest filled) |
                    short_side (short side to `size`, aspect kept)
         size       pixels: a number, or [height, width]; a number only for short_side
-        filter     darknet (bilinear, corners aligned, horizontal pass first; see `_interpolated` for its last row) |
+        filter     darknet (bilinear, corners aligned, horizontal pass first; see `_mix` for its last row) |
                    antialias (Pillow's bilinear with a widened support)
         fill       letterbox border, in the units of the data at that moment
         crops      centre crops, one after another: a list of numbers or [height, width] pairs
@@ -96,15 +96,17 @@ class Preprocessing(BaseModel):
 
     def normalised(self, pixels: NDArray[Any]) -> Planes:
         """Apply scale, mean and std in float64, rounded once. Shapes: [planes, ...] in 0..255 -> float32 of the same shape."""
-        aside = (self.planes, *(1,) * (pixels.ndim - 1))
-        data = pixels.astype(np.float64)
-        if self.scale != 1:
-            data /= self.scale
-        if self.mean:
-            data -= np.array(self.mean).reshape(aside)
-        if self.std:
-            data /= np.array(self.std).reshape(aside)
-        return data.astype(np.float32)
+        made = np.empty(pixels.shape, dtype=np.float32)
+        for plane, values in enumerate(pixels):
+            data = values.astype(np.float64)
+            if self.scale != 1:
+                data /= self.scale
+            if self.mean:
+                data -= self.mean[plane]
+            if self.std:
+                data /= self.std[plane]
+            made[plane] = data
+        return made
 
 
 _BGR_MEAN: dict[str, Any] = {"channels": "bgr", "mean": (104.0, 117.0, 123.0)}
@@ -128,7 +130,7 @@ PRESETS: Mapping[str, Preprocessing] = MappingProxyType(
 """Named presets. The squeezenet_v1.0 and mobilenet_v2 ones serve photographs of any size and the 256 x 256 files alike.
 
 Of squeezenet_v1.1 and tiny, the letterbox ones are for photographs, the resize ones for 256 x 256 files. Both resizes leave the last row
-black (see `_interpolated`), and SqueezeNet's accuracy is only reproduced where the mean is taken off after that.
+black (see `_mix`), and SqueezeNet's accuracy is only reproduced where the mean is taken off after that.
 """
 
 
@@ -184,7 +186,7 @@ def preprocess(image: Pixels, preprocessing: Preprocessing) -> Planes:
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise ModelError(f"image: {image.dtype} {list(image.shape)}; preprocessing takes uint8 [H, W, 3]")
-    planes = np.moveaxis(_ordered(image, preprocessing.channels), 2, 0)
+    planes = np.ascontiguousarray(np.moveaxis(_ordered(image, preprocessing.channels), 2, 0))
     if preprocessing.order == "normalise_first":
         levels = preprocessing.normalised(np.tile(np.arange(256), (preprocessing.planes, 1)))
         data = np.stack([level[plane] for level, plane in zip(levels, planes, strict=True)])
@@ -202,6 +204,8 @@ def image_sha256(image: NDArray[Any]) -> str:
 
 
 def _load_picture(path: Path, text: str) -> Pixels:
+    from PIL import Image, UnidentifiedImageError
+
     if not path.is_file():
         raise ModelError(f"{text}: no such image file")
     if path.suffix == ".npz":
@@ -267,21 +271,28 @@ def _scaled(data: Planes, height: int, width: int, kind: str) -> Planes:
         old = f"{data.shape[1]} x {data.shape[2]}"
         raise ModelError(f"image of {old} would be resized to {height:,} x {width:,}, above {MAX_PIXELS:,} pixels")
     if kind == "antialias":
+        from PIL import Image
+
         resample = Image.Resampling.BILINEAR
         return np.stack([np.asarray(Image.fromarray(plane).resize((width, height), resample)) for plane in data])
-    return np.asarray(_interpolated(_interpolated(data, width, 2), height, 1), dtype=np.float32)
+    (columns, column_weights), (rows, row_weights) = _mix(data.shape[2], width), _mix(data.shape[1], height, rows=True)
+    made = np.empty((data.shape[0], height, width), dtype=np.float32)
+    interpolate.resize(np.ascontiguousarray(data), columns, column_weights, rows, row_weights, made)
+    return made
 
 
-def _interpolated(data: NDArray[Any], length: int, axis: int) -> NDArray[np.float64]:
-    """One pass of Darknet's bilinear resize: source coordinate i * (old - 1) / (new - 1) in float32, weighted sums in float64.
+@lru_cache(maxsize=16)
+def _mix(old: int, length: int, *, rows: bool = False) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Which two of `old` columns, or rows, make each of `length` in Darknet's bilinear resize, and their weights.
 
+    Source coordinate i * (old - 1) / (new - 1) in float32, weighted sums in float64.
     Rounded once, after both passes (Darknet's own rounding depends on its compiler): `golden/squeezenet_v1.1` has these inputs bit for bit.
     The last column is copied. The last row is not: Darknet takes what its own coordinate says of the row at or above it, and forgets the
     row below. Where rounding leaves the coordinate short of the last source row (256 -> 227 and 256 -> 224 give 254.99998), next to
     nothing remains and the row is black. SqueezeNet v1.1 and TinyNet feel it: it moves top-5 by 2 to 3 images in 100.
+    Shapes:  int64 [2, length], float64 [2, length]
     Source:  Darknet, src/image.c, resize_image
     """
-    old = data.shape[axis]
     step = np.float32(old - 1) / np.float32(max(length - 1, 1))
     position = np.arange(length, dtype=np.float32) * step
     low = np.minimum(position.astype(np.int64), max(old - 2, 0))
@@ -290,14 +301,10 @@ def _interpolated(data: NDArray[Any], length: int, axis: int) -> NDArray[np.floa
     near = 1 - far
     low[-1] = high[-1] = old - 1
     near[-1], far[-1] = 1, 0
-    if axis == 1 and length > 1:
+    if rows and length > 1:
         low[-1] = high[-1] = min(int(position[-1]), old - 1)
         near[-1] = 1 - (np.float64(position[-1]) - low[-1])
-    shape = list(data.shape)
-    shape[axis] = length
-    result = np.empty(shape)
-    (interpolate.down if axis == 1 else interpolate.across)(np.ascontiguousarray(data, dtype=np.float64), low, high, near, far, result)
-    return result
+    return np.stack([low, high]), np.stack([near, far])
 
 
 def _cropped(data: Planes, how: Preprocessing) -> Planes:

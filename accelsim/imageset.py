@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from accelsim import configfile, inference, runfile, simulate
+from accelsim import configfile, inference, runfile
 from accelsim.errors import ConfigError, ModelError, TraceError, UserError, choices
-from accelsim.evaluation.blocks import stamp
 from accelsim.images import images_in
-from accelsim.inference import Prepared
+from accelsim.inference import Prepared, stamp
 from accelsim.runfile import NetworkFile
 from accelsim.trace import MODES
 from accelsim.tracestore import TraceStore, discard, shards, writing
+from accelsim.transforms import load_network
 from accelsim.workers import workers
 
 BLOCK = 16
@@ -67,6 +67,8 @@ def infer_file(
             raise ConfigError(f"{file}: a network file names no images\n    give some: --images FOLDER")
         epsilon, mode = epsilon or 0.0, mode or MODES[0]
     else:
+        from accelsim import simulate  # reports, machines and all: a network file alone needs none of it
+
         first, *more = simulate.inference_jobs(file, epsilon=epsilon, mode=mode, overrides=overrides)
         if more:
             raise ConfigError(f"{file}: {len(more) + 1} jobs run networks on images, a store holds one\n    give a network file for each")
@@ -161,7 +163,7 @@ def _one(prepared: Prepared, block: Block, name: str, source: str) -> shards.Rec
 
 def _recipe(network: NetworkFile, epsilon: float, mode: str) -> tuple[str, Mapping[str, str]]:
     """Name of the network, and everything that decides what the traces say."""
-    loaded = simulate.load_network(network)
+    loaded = load_network(network)
     loaded.require_weights()
     made = {
         "network": loaded.graph.name,
@@ -184,4 +186,4 @@ def _require_unchanged(store: Path, rows: Sequence[Mapping[str, str]], sources: 
 @cache
 def _prepared(network: NetworkFile) -> Prepared:
     """One network a process, made ready once."""
-    return inference.prepare(simulate.load_network(network))
+    return inference.prepare(load_network(network))

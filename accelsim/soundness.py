@@ -13,7 +13,7 @@ MAX_SIZE = 2**31 - 1
 """No length, window or number of groups is larger."""
 
 
-class _Same:
+class Same:
     """A graph as a key: itself, not what it equals."""
 
     __slots__ = ("graph",)
@@ -25,17 +25,17 @@ class _Same:
         return id(self.graph)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.graph is self.graph
+        return isinstance(other, Same) and other.graph is self.graph
 
 
 @lru_cache(maxsize=4)
-def _check_once(graph: _Same) -> None:
+def _check_once(graph: Same) -> None:
     check_graph(graph.graph)
 
 
 def check_once(graph: Graph) -> None:
     """`check_graph`, but one graph is not checked again for the traces of further images: it takes as long as packing their masks."""
-    _check_once(_Same(graph))
+    _check_once(Same(graph))
 
 
 def check_graph(graph: Graph) -> None:

@@ -6,7 +6,7 @@ A trace says nothing of schemes; so a new scheme needs no new trace. How it lies
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,19 +143,21 @@ class Trace:
         object.__setattr__(self, "provenance", dict(self.provenance))
         require(len(self.maps) == len(self.graph.nodes), f"{len(self.maps)} maps for {len(self.graph.nodes)} nodes")
         for node, fmap in zip(self.graph.nodes, self.maps, strict=True):
-            require(fmap.shape == node.shape, f"{node.name}: its map has shape {fmap.shape}, the node makes {node.shape}")
-            self._check_part_max(node, fmap)
-            stands = fmap.mask is not None or self.source != INFERENCE
-            require(stands, f"{node.name}: a map without a mask in a trace of source '{INFERENCE}'")
+            self._check(node, fmap)
 
-    def _check_part_max(self, node: Node, fmap: FeatureMap) -> None:
-        if fmap.part_max is None:
-            return
-        grid = part_grid(fmap.shape, *self.fine_part)
-        require(fmap.part_max.shape == grid, f"{node.name}: part_max has shape {fmap.part_max.shape}, fine parts make {grid}")
-        if fmap.mask is not None and not fmap.measured:
-            agree = np.array_equal(fmap.part_max == 0, part_flags(fmap, *self.fine_part))
-            require(agree, f"{node.name}: part_max is 0 in other parts than the mask")
+    def _check(self, node: Node, fmap: FeatureMap) -> None:
+        """Raises `TraceError`; texts are made where there is a fault alone, for a trace has many maps and is made of many images."""
+        if fmap.shape != node.shape:
+            raise TraceError(f"{node.name}: its map has shape {fmap.shape}, the node makes {node.shape}")
+        if fmap.part_max is not None:
+            grid = part_grid(fmap.shape, *self.fine_part)
+            if fmap.part_max.shape != grid:
+                raise TraceError(f"{node.name}: part_max has shape {fmap.part_max.shape}, fine parts make {grid}")
+            checked = fmap.measured or fmap.mask is None
+            if not checked and not np.array_equal(fmap.part_max == 0, part_flags(fmap, *self.fine_part)):
+                raise TraceError(f"{node.name}: part_max is 0 in other parts than the mask")
+        if fmap.mask is None and self.source == INFERENCE:
+            raise TraceError(f"{node.name}: a map without a mask in a trace of source '{INFERENCE}'")
 
     @property
     def has_masks(self) -> bool:
@@ -191,49 +193,67 @@ def measure(data: NDArray[Any], fine_part: tuple[int, int] | None = None, *, val
 
     Shapes:  data [C, H, W]; `fine_part` (h, w), None for no part maxima. NaN is never zero, -0.0 is. `values`: keep a copy of the data
     """
-    channels, height, width = (int(size) for size in data.shape)
-    exact = data.dtype == np.float32  # of other types the least values are zero as part maxima, which have this one
+    channels, height, width = shape = (int(data.shape[0]), int(data.shape[1]), int(data.shape[2]))
+    part = fine_part or (height, width)
+    part_max = np.empty(part_grid(shape, *part), dtype=np.float32)
+    words = np.empty(-(-data.size // 64), dtype=np.uint64)
+    zero, constant = np.empty(channels, dtype=np.bool_), np.empty(channels, dtype=np.bool_)
+    bits = _bits(data)
+    live = marks.measure(bits, *part, part_max.view(np.uint32), words, zero, constant)
+    mask = words.view(np.uint8)[: -(-data.size // 8)]
+    exact = data.dtype == np.float32
+    if not exact:  # the least values of other types are zero as float32, and neighbours are alike
+        mask, live = pack(data != 0), int(np.count_nonzero(data))
+        flat = data.reshape(channels, -1)
+        constant = (flat == flat[:, :1]).all(axis=1) & (flat[:, 0] != 0) & (flat.shape[1] > 1)
+    kept, maxima = data.copy() if values else None, None if fine_part is None else part_max
     if exact:
-        mask = np.empty(-(-data.size // 8), dtype=np.uint8)
-        marks.pack_nonzero(np.ascontiguousarray(data).reshape(-1).view(np.uint32), mask)
-    else:
-        mask = pack(data != 0)
-    part_max = part_maxima(data, *(fine_part or (height, width)))
-    whole = part_max.reshape(channels, -1)
-    arrays: dict[str, Any] = {
-        "zero_channels": (part_max == 0).all(axis=(1, 2)),
-        "mask": mask,
-        "part_max": None if fine_part is None else part_max,
-        "constant_channels": constants(data, whole.min(axis=1) == whole.max(axis=1)),
-        "values": data.copy() if values else None,
-    }
-    for array in arrays.values():
-        if array is not None:
-            array.flags.writeable = False
-    shape, zeros = (channels, height, width), data.size - _ones(mask)
-    if not exact:
-        return FeatureMap(shape, zero_elements=zeros, **arrays)
-    made = object.__new__(FeatureMap)
-    # Checks would take twice as long as all of this, and could find nothing: every array was made of the same data.
-    made.__dict__.update(shape=shape, zero_elements=zeros, measured=True, **arrays)
-    return made
+        return _sound(shape, zero, data.size - live, mask, maxima, constant, kept)
+    return FeatureMap(shape, zero, data.size - live, mask, maxima, constant, kept)
 
 
-def constants(data: NDArray[Any], among: Bool | None = None) -> Bool:
-    """Which channels of several elements are one value, not zero; only those `among` which it may be are looked at.
+def joined(maps: Sequence[FeatureMap]) -> FeatureMap:
+    """The map that holds the channels of several measured ones, one map after another: what `measure` would find, without the data.
 
-    Shapes:  data [C, H, W]; among bool [C] -> bool [C]
+    Shapes:  of equal H, W and fine parts, without values
     """
-    flat = data.reshape(data.shape[0], -1)
-    constant = np.zeros(data.shape[0], dtype=np.bool_)
-    if flat.shape[1] == 1:
-        return constant
-    picked = np.arange(data.shape[0]) if among is None else np.flatnonzero(among)
-    first = flat[picked, 0]
-    # few channels begin and end alike, so few are read
-    for channel in picked[(first == flat[picked, -1]) & (first != 0)]:
-        constant[channel] = (flat[channel] == flat[channel, 0]).all()
-    return constant
+    if len(maps) == 1:
+        return maps[0]
+    arrays = {
+        name: np.concatenate([getattr(fmap, name) for fmap in maps]) for name in ("zero_channels", "mask", "part_max", "constant_channels")
+    }
+    if any(fmap.elements % 8 for fmap in maps[:-1]):
+        arrays["mask"] = pack(np.concatenate([fmap.nonzero() for fmap in maps]))
+    shape = (arrays["zero_channels"].size, *maps[0].shape[1:])
+    zeros = sum(fmap.zero_elements or 0 for fmap in maps)
+    return _sound(shape, arrays["zero_channels"], zeros, arrays["mask"], arrays["part_max"], arrays["constant_channels"], None)
+
+
+def _sound(
+    shape: Shape,
+    zero_channels: Bool,
+    zero_elements: int,
+    mask: NDArray[np.uint8],
+    part_max: NDArray[np.float32] | None,
+    constant_channels: Bool,
+    values: NDArray[Any] | None,
+) -> FeatureMap:
+    """A measured map. Checks would take twice as long as measuring, and could find nothing: every array is of the same data."""
+    for array in (zero_channels, mask, part_max, constant_channels, values):
+        if array is not None:
+            array.setflags(write=False)
+    made = object.__new__(FeatureMap)
+    made.__dict__.update(
+        shape=shape,
+        zero_channels=zero_channels,
+        zero_elements=zero_elements,
+        mask=mask,
+        part_max=part_max,
+        constant_channels=constant_channels,
+        values=values,
+        measured=True,
+    )
+    return made
 
 
 def part_grid(shape: Shape, h: int, w: int) -> Shape:
@@ -297,10 +317,17 @@ def open_loop_flags(trace: Trace, index: int, h: int, w: int, epsilon: float | N
 
 def part_maxima(data: NDArray[Any], h: int, w: int) -> NDArray[np.float32]:
     """Largest magnitude in each part, NaN as infinity. Shapes: float32 [C, H, W] -> float32 [C, ceil(H/h), ceil(W/w)]."""
-    bits = np.ascontiguousarray(data, dtype=np.float32).view(np.uint32)
+    bits = _bits(data)
     largest = np.empty(part_grid((bits.shape[0], bits.shape[1], bits.shape[2]), h, w), dtype=np.uint32)
     marks.part_maxima(bits, h, w, largest)
     return np.minimum(largest, INFINITY).view(np.float32)
+
+
+def _bits(data: NDArray[Any]) -> NDArray[np.uint32]:
+    """The bits of float32 values, always read-only: a kernel is compiled for one kind of array."""
+    bits = np.ascontiguousarray(data, dtype=np.float32).view(np.uint32)
+    bits.flags.writeable = False
+    return bits
 
 
 def summary(trace: Trace, h: int = 8, w: int = 8) -> list[dict[str, Any]]:

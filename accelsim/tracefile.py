@@ -22,7 +22,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import fields
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
 
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from accelsim.errors import TraceError
 from accelsim.graph import NO_ATTRIBUTES, Graph, Node
-from accelsim.soundness import check_graph
+from accelsim.soundness import Same, check_graph
 from accelsim.trace import FORMAT, FeatureMap, Trace, part_grid
 
 AGAIN = "make it again: accelsim infer <run.yaml>"
@@ -59,7 +59,7 @@ Member = Callable[[str, int | None], Bytes]
 
 def digest(trace: Trace) -> str:
     """Sha256, in hexadecimal, of all that the trace says; it does not depend on where or when it was saved."""
-    return _digest(trace, _canonical(_header(trace)))
+    return _digest(trace, _header(trace))
 
 
 def _digest(trace: Trace, header: bytes) -> str:
@@ -75,7 +75,7 @@ def _digest(trace: Trace, header: bytes) -> str:
 
 def take_apart(trace: Trace) -> dict[str, Bytes]:
     """Everything that the trace says as arrays of bytes, by member. Raises `TraceError` where it is larger than `put_together` accepts."""
-    header = _canonical(_header(trace))
+    header = _header(trace)
     header = header[:-1] + f',"hash":"{_digest(trace, header)}"}}'.encode()
     part_max = [fmap.part_max.ravel() for fmap in trace.maps if fmap.part_max is not None]
     arrays = {
@@ -264,9 +264,8 @@ def _constants(numbers: object, node: Node) -> NDArray[np.bool_] | None:
     return flags
 
 
-def _header(trace: Trace) -> dict[str, Any]:
-    """All of the trace but its arrays and its hash."""
-    nodes = [{key: getattr(node, key) for key in _NODE_KEYS} | {"attributes": dict(node.attributes)} for node in trace.graph.nodes]
+def _header(trace: Trace) -> bytes:
+    """All of the trace but its arrays and its hash: one text for one content, keys in order."""
     maps: list[dict[str, Any]] = [
         {"zero_elements": fmap.zero_elements, "mask": fmap.mask is not None, "part_max": fmap.part_max is not None} for fmap in trace.maps
     ]
@@ -275,9 +274,8 @@ def _header(trace: Trace) -> dict[str, Any]:
     if known:
         for entry, numbers in zip(maps, constants, strict=True):
             entry["constant"] = numbers
-    return {
+    told = {
         "format": FORMAT if known else 1,
-        "graph": {"name": trace.graph.name, "nodes": nodes},
         "maps": maps,
         "image": trace.image,
         "epsilon": trace.epsilon,
@@ -286,10 +284,19 @@ def _header(trace: Trace) -> dict[str, Any]:
         "source": trace.source,
         "provenance": trace.provenance,
     }
+    texts = {key: _canonical(value) for key, value in told.items()} | {"graph": _graph_text(Same(trace.graph))}
+    return b"{%b}" % b",".join(b'"%b":%b' % (key.encode(), texts[key]) for key in sorted(texts))
 
 
-def _canonical(header: dict[str, Any]) -> bytes:
-    return json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+@lru_cache(maxsize=4)
+def _graph_text(graph: Same) -> bytes:
+    """A graph in the header; it is the same for all images of a network."""
+    nodes = [{key: getattr(node, key) for key in _NODE_KEYS} | {"attributes": dict(node.attributes)} for node in graph.graph.nodes]
+    return _canonical({"name": graph.graph.name, "nodes": nodes})
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 
 def _npy_head(size: int) -> bytes:

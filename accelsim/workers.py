@@ -1,10 +1,15 @@
-"""Work in several processes, one thread each. Nothing heavy is imported here: a worker sets its threads before libraries count them."""
+"""Work in several processes, one thread each. Nothing heavy is imported here: a worker sets its threads before libraries count them.
+
+On Linux workers are copies of one process that does nothing but import what they need, once for all of them, while this one still
+imports the same (`import_ahead`). It has one thread and has compiled nothing, so that it can be copied; this one could not.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -23,12 +28,14 @@ ONE_THREAD: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
 )
 """What keeps the libraries of a worker to one thread."""
+METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+"""How workers are started. Elsewhere a copy of a process may break: macOS's own libraries do not survive it, Windows makes none."""
 AHEAD = 3
 """Tasks a process that are handed out, so that none waits for its next one and few are lost with a killed driver."""
 
 
 class Workers(Generic[Task, Result]):
-    """Calls a function on tasks: in this process, or in several others that are started afresh (spawn).
+    """Calls a function on tasks: in this process, or in several others that have none of its state.
 
     Function, tasks and results must be picklable where there is more than one process.
     """
@@ -67,16 +74,31 @@ class Workers(Generic[Task, Result]):
                 future.cancel()
 
 
+def import_ahead(*modules: str) -> None:
+    """Begin to import what workers will need, in a process of its own that they are then copied from; returns at once.
+
+    The first call of a process decides what is imported; workers import what is missing. Elsewhere than on Linux nothing happens.
+    """
+    if METHOD == "forkserver":
+        from multiprocessing import forkserver
+
+        forkserver.set_forkserver_preload(list(modules))
+        with _environment(ONE_THREAD):
+            forkserver.ensure_running()
+
+
 @contextmanager
 def workers(function: Callable[[Task], Result], processes: int) -> Iterator[Workers[Task, Result]]:
     """Processes that wait for tasks, ended with the block; at once where an error leaves it. Units: `processes` 1 means this one."""
     if processes == 1:
         yield Workers(function, None, 1)
         return
-    # Spawn, not fork: compiled code and thread pools do not survive a fork. Processes inherit the environment when they start, which
-    # is when tasks come in; and libraries of this process have counted their threads already.
+    # This process is not forked: compiled code and thread pools do not survive that, and its libraries have counted their threads
+    # already. Processes inherit the environment when they start, which is when tasks come in, or that of what they are copied from.
+    import_ahead(function.__module__)
     with _environment(ONE_THREAD):
-        pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_begin)
+        context = multiprocessing.get_context(METHOD)
+        pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(dict(os.environ),))
         before = set(multiprocessing.active_children())
         try:
             yield Workers(function, pool, processes)
@@ -92,8 +114,10 @@ def workers(function: Callable[[Task], Result], processes: int) -> Iterator[Work
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin() -> None:
-    """Let a worker end with its parent, however that ends; a killed one could not say so."""
+def _begin(environment: Mapping[str, str]) -> None:
+    """Take the parent's environment of today over, and end with the parent, however that ends; a killed one could not say so."""
+    os.environ.clear()
+    os.environ.update(environment)
     parent = multiprocessing.parent_process()
     if parent is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all at once; the parent says what becomes of it

@@ -18,7 +18,7 @@ from accelsim.images import PRESETS
 from accelsim.layers import layer
 from accelsim.networks import darknet
 from accelsim.networks.network import Network
-from accelsim.trace import INFERENCE
+from accelsim.trace import INFERENCE, measure
 
 SHAPE = (2, 7, 6)
 
@@ -222,6 +222,31 @@ def test_record_makes_a_trace_of_each_image():
         assert trace.provenance["engine"] == inference.ENGINE
         assert trace.provenance["pruned"] == f"{', '.join(sorted(inference.PRUNED_KINDS))}, parts of 2x2"
         assert trace.provenance["top5"].count(":") == 3
+
+
+@pytest.mark.parametrize("values", [False, True])
+@pytest.mark.parametrize(("epsilon", "mode"), [(0.0, "channel"), (0.2, "channel"), (0.2, "part"), (0.2, "element")])
+def test_record_measures_what_run_shows_whether_or_not_it_need_look_again(epsilon, mode, values):
+    source = inference.Input("image", picture(), {})
+    (trace,) = inference.record(small_network(), [source], epsilon=epsilon, mode=mode, part=(2, 2), fine_part=(2, 3), values=values)
+    for fmap, step in zip(trace.maps, inference.run(small_network(), picture(), epsilon=epsilon, mode=mode, part=(2, 2)), strict=True):
+        seen = measure(step.output, (2, 3), values=values)
+        for name in ("mask", "zero_channels", "part_max", "constant_channels"):
+            np.testing.assert_array_equal(getattr(fmap, name), getattr(seen, name), err_msg=f"{step.node.name}: {name}")
+        assert (fmap.shape, fmap.zero_elements) == (seen.shape, seen.zero_elements)
+        assert (fmap.values is not None) == values
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_record_refuses_what_is_not_finite_as_run_does(value):
+    image = picture()
+    image[1, 2, 3] = value
+    told = []
+    for walk in (inference.run(small_network(), image), inference.record(small_network(), [inference.Input("image", image, {})])):
+        with pytest.raises(ModelError) as refused:
+            list(walk)
+        told.append(str(refused.value))
+    assert told[0] == told[1] == "small: input: NaN or infinity in its output (channel 1 of 2); change the preprocessing"
 
 
 def test_record_names_the_image_it_works_on():

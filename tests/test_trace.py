@@ -16,6 +16,7 @@ from accelsim.graph import Graph, Node
 from accelsim.trace import (
     FeatureMap,
     Trace,
+    joined,
     linear_flags,
     measure,
     open_loop_flags,
@@ -319,3 +320,16 @@ def test_data_of_another_type_is_checked_since_its_least_values_vanish_in_part_m
     tiny = np.full((1, 2, 2), 1e-60)
     with pytest.raises(TraceError, match="zero_channels: 1 of them contradict the mask"):
         measure(tiny, (1, 1))
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(1, 5), st.integers(1, 5), st.integers(0, 99))
+def test_joined_maps_are_what_measuring_their_joined_data_gives(channels, height, width, seed):
+    rng = np.random.default_rng(seed)
+    data = [rng.integers(-1, 2, (count, height, width)).astype(np.float32) for count in channels]
+    whole = joined([measure(values, (2, 3)) for values in data])
+    expected = measure(np.concatenate(data), (2, 3))
+    for name in ("zero_channels", "mask", "part_max", "constant_channels"):
+        found = getattr(whole, name)
+        np.testing.assert_array_equal(found, getattr(expected, name))
+        assert not found.flags.writeable
+    assert (whole.shape, whole.zero_elements, whole.measured) == (expected.shape, expected.zero_elements, True)

@@ -66,6 +66,17 @@ def test_every_trace_is_the_one_that_its_image_gives_alone(whole: Path, network:
     assert tracefile.digest(store["3"]) == tracefile.digest(store[store.images.index("3")])
 
 
+def test_filling_a_store_imports_neither_tables_nor_figures_nor_machines(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom accelsim import imageset, runfile\n"
+        "imageset.infer(runfile.load_network_file(sys.argv[1]), sys.argv[2], sys.argv[3], processes=1, limit=2)\nprint(*sys.modules)"
+    )
+    command = [sys.executable, "-c", code, DIGITS, IMAGES, tmp_path / "store"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    heavy = {"pandas", "matplotlib", "simpy", "accelsim.simulate", "accelsim.report", "accelsim.schedule", "accelsim.hardware"}
+    assert not heavy & set(done.stdout.split()), "each would cost every process of a set its time"
+
+
 def test_statistics_are_those_of_the_traces_and_open_no_more_than_one(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     traces = list(TraceStore(whole))
     opened: list[int] = []

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +64,43 @@ def test_an_error_that_leaves_the_block_ends_what_the_processes_are_at() -> None
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def variable(name: str) -> str:
+    return os.environ.get(name, "")
+
+
+def test_workers_have_the_environment_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ("first", "second", ""):
+        if value:
+            monkeypatch.setenv("ACCELSIM_TRIED", value)
+        else:
+            monkeypatch.delenv("ACCELSIM_TRIED")
+        with workers(variable, 2) as crew:
+            assert dict(crew.run(["ACCELSIM_TRIED"])) == {"ACCELSIM_TRIED": value}
+
+
+AHEAD_OF_WORK = """
+import os, sys
+from accelsim.workers import METHOD, import_ahead, workers
+
+def thing(name):
+    return name in sys.modules, len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 2
+
+if __name__ == "__main__":
+    import_ahead("json.tool", "numpy")
+    with workers(thing, 2) as crew:
+        print(METHOD, *dict(crew.run(["json.tool"])).values())
+"""
+
+
+def test_what_is_imported_ahead_is_there_in_a_worker_of_few_threads(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(AHEAD_OF_WORK, "utf-8")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, env=environment)
+    # its own, and those that follow the parent and hand results on
+    assert done.stdout.strip() in {"forkserver (True, 2)", "forkserver (True, 3)", "spawn (False, 2)", "spawn (False, 3)"}, done.stderr
 
 
 def test_no_more_is_handed_out_than_keeps_the_processes_busy() -> None:

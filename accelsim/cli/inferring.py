@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -61,6 +62,10 @@ def _fill(
     limit: int | None,
     settings: list[str],
 ) -> None:
+    from accelsim import workers
+
+    if (processes or os.cpu_count()) != 1:
+        workers.import_ahead("accelsim.cli", "accelsim.imageset")  # on another core, while this process does
     from accelsim import imageset
 
     try:

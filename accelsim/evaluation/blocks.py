@@ -10,20 +10,20 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim import inference, simulate
-from accelsim.errors import ConfigError, ModelError
+from accelsim.errors import ConfigError
 from accelsim.evaluation.samples import Sample
 from accelsim.graph import Graph, Node
 from accelsim.images import load_image, preprocess
-from accelsim.inference import Activation, Prepared
+from accelsim.inference import Activation, Prepared, stamp
 from accelsim.kernels import marks
-from accelsim.networks.network import file_sha256, output_index
+from accelsim.networks.network import output_index
 from accelsim.report.counting import PRUNED_KINDS
 from accelsim.runfile import NetworkFile
 
@@ -106,16 +106,16 @@ class Block:
 
 def measure(block: Block) -> Path:
     """Measure a block and keep it. Raises `ModelError` for an image that cannot be read or does not fit, `ConfigError` for a target."""
-    prepared = _prepared(block.network)
+    ready = prepared(block.network)
     epsilon: inference.Epsilon = dict(block.epsilon) if isinstance(block.epsilon, tuple) else block.epsilon
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = [node.name for node in counted(prepared.graph)]
+    names = [node.name for node in counted(ready.graph)]
     writer.writerow([*COLUMNS, *(f"saved {name}" for name in names), *(f"marked {name}" for name in names)])
     for sample in block.samples:
         image = preprocess(load_image(sample.source), block.network.preprocessing)
-        steps = inference.run(prepared, image, epsilon=epsilon, mode=block.mode, part=block.part)
-        writer.writerow(_row(sample, prepared, steps, block))
+        steps = inference.run(ready, image, epsilon=epsilon, mode=block.mode, part=block.part)
+        writer.writerow(_row(sample, ready, steps, block))
     path = block.path
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -134,7 +134,7 @@ def counted(graph: Graph) -> tuple[Node, ...]:
     return tuple(node for node in graph.nodes if node.kind in PRUNED_KINDS)
 
 
-def _row(sample: Sample, prepared: Prepared, steps: Iterator[Activation], block: Block) -> list[object]:
+def _row(sample: Sample, network: Prepared, steps: Iterator[Activation], block: Block) -> list[object]:
     saved: list[int] = []
     marked: list[int] = []
     scores = np.empty(0, np.float32)
@@ -143,7 +143,7 @@ def _row(sample: Sample, prepared: Prepared, steps: Iterator[Activation], block:
             _, height, width = step.node.shape
             saved.append(int(step.zero_channels.sum()) * height * width)
             marked.append(saved[-1] if block.mode == "channel" else _marked(step, block))
-        if step.node.index == output_index(prepared.graph):
+        if step.node.index == output_index(network.graph):
             scores = step.output.reshape(-1)
     best = int(scores.argmax())
     target, rank, score = FREE, FREE, math.nan
@@ -151,7 +151,7 @@ def _row(sample: Sample, prepared: Prepared, steps: Iterator[Activation], block:
         target = sample.target
         if target >= scores.size:
             raise ConfigError(
-                f"{sample.name}: its right output is number {target}, {prepared.graph.name} has 0 to {scores.size - 1}\n"
+                f"{sample.name}: its right output is number {target}, {network.graph.name} has 0 to {scores.size - 1}\n"
                 "    say which output means which label: outputs"
             )
         score = float(scores[target])
@@ -192,23 +192,7 @@ def _read(text: str, images: int) -> Measured:
     )
 
 
-@cache
-def _prepared(network: NetworkFile) -> Prepared:
-    """One network a process, made ready once."""
-    return inference.prepare(simulate.load_network(network))
-
-
-def stamp(source: str) -> str:
-    """Hash of the file that an image is in. Raises `ModelError` where it cannot be read."""
-    file, separator, _ = source.partition(".npz:")
-    path = Path(file + separator.rstrip(":"))
-    try:
-        status = path.stat()
-    except OSError as fault:
-        raise ModelError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
-    return _file_hash(path, status.st_size, status.st_mtime_ns)
-
-
-@cache
-def _file_hash(path: Path, size: int, changed: int) -> str:
-    return file_sha256(path)
+@lru_cache(maxsize=2)
+def prepared(network: NetworkFile, threads: int = 1) -> Prepared:
+    """One of the last networks of this process, made ready once."""
+    return inference.prepare(simulate.load_network(network), threads=threads)

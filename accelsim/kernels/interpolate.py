@@ -1,4 +1,4 @@
-"""One pass of a bilinear resize: every row, or every column, of the result is a weighted sum of two of the source."""
+"""A bilinear resize: every row and every column of the result is a weighted sum of two of the source."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from accelsim.kernels.compile import kernel
 
 Floats = NDArray[np.float64]
 Int = NDArray[np.int64]
+Planes = NDArray[np.float32]
 
 
 @kernel
-def across(data: Floats, low: Int, high: Int, near: Floats, far: Floats, out: Floats) -> None:
-    """Mix columns: out[:, :, x] = near[x] * data[:, :, low[x]] + far[x] * data[:, :, high[x]].
+def resize(data: Planes, columns: Int, column_weights: Floats, rows: Int, row_weights: Floats, out: Planes) -> None:
+    """Mix columns, then rows, in float64; round once.
 
-    Shapes:  data float64 [C, H, W]; low, high int64 [W'], within W; near, far float64 [W']; out float64 [C, H, W']
+    Element (y, x) of a channel is weights[0, y] * line(rows[0, y])[x] + weights[1, y] * line(rows[1, y])[x], where line(r)[x] is the same
+    sum of two columns of row r.
+    Shapes:  data float32 [C, H, W]; columns int64 [2, W'], within W; column_weights float64 [2, W']; rows int64 [2, H'], within H, of each
+             pair one row twice or two neighbours; row_weights float64 [2, H']; out float32 [C, H', W']
     Raises:  nothing
     """
+    lines, mixed = np.empty((2, out.shape[2])), np.empty(2, dtype=np.int64)
     for c in range(out.shape[0]):
+        mixed[:] = -1
         for y in range(out.shape[1]):
+            for which in range(2):
+                row = rows[which, y]
+                place = row % 2  # of two rows next to each other one is even
+                if mixed[place] != row:
+                    mixed[place] = row
+                    for x in range(out.shape[2]):
+                        near = column_weights[0, x] * np.float64(data[c, row, columns[0, x]])
+                        lines[place, x] = near + column_weights[1, x] * np.float64(data[c, row, columns[1, x]])
+            upper, lower = lines[rows[0, y] % 2], lines[rows[1, y] % 2]
             for x in range(out.shape[2]):
-                out[c, y, x] = near[x] * data[c, y, low[x]] + far[x] * data[c, y, high[x]]
-
-
-@kernel
-def down(data: Floats, low: Int, high: Int, near: Floats, far: Floats, out: Floats) -> None:
-    """Mix rows: out[:, y] = near[y] * data[:, low[y]] + far[y] * data[:, high[y]].
-
-    Shapes:  data float64 [C, H, W]; low, high int64 [H'], within H; near, far float64 [H']; out float64 [C, H', W]
-    Raises:  nothing
-    """
-    for c in range(out.shape[0]):
-        for y in range(out.shape[1]):
-            for x in range(out.shape[2]):
-                out[c, y, x] = near[y] * data[c, low[y], x] + far[y] * data[c, high[y], x]
+                out[c, y, x] = row_weights[0, y] * upper[x] + row_weights[1, y] * lower[x]

@@ -6,7 +6,8 @@ Each row becomes one layer that reads a map of its own (kind `given`), so nothin
   'DP' is a depthwise convolution with that many filters a channel.
 * Matrix products: name, M, N, K [, sparsity]: M pixels of K channels, 1x1, N filters.
 Cells end with commas, or with tabs in a line that has none. The first line holds titles. What follows an empty cell, or a '#', is remark.
-A column titled as a batch size must hold 1.
+A column titled as a batch size must hold 1. A file with letters for numbers (topologies/CSV/LSTM.csv of v1: batch B, hidden state H, input
+D) is a form to be filled in: nothing gives them values, and the tool, which calls int() on every cell, stops at the first.
 Source:  SCALE-Sim v2 and v3, topology files and their reader (scalesim/topology_utils.py)
 """
 
@@ -107,6 +108,13 @@ def _row(where: str, cells: Sequence[str], columns: Sequence[str], batch: bool) 
         raise ModelError(f"{where}: {quoted(name)} cannot name a layer")
     if len(values) < len(columns):
         raise ModelError(f"{where}: {name}: {len(values)} numbers; needed: {', '.join(columns)}")
+    letters = [value for value in dict.fromkeys(values) if value.isidentifier()]
+    if letters:
+        column = columns[values.index(letters[0])]
+        raise ModelError(
+            f"{where}: {name}: {column} is {quoted(letters[0])}; allowed: whole numbers from 1 to {MAX_NUMBER:,}\n"
+            f"    the file leaves {', '.join(letters)} open, and SCALE-Sim itself stops here (ValueError): write numbers into a copy of it"
+        )
     numbers = tuple(_number(f"{where}: {name}: {column}", value) for column, value in zip(columns, values, strict=True))
     if batch and more and more.pop(0) != "1":
         raise ModelError(f"{where}: {name}: a batch of more than one image\n    write 1, and give the machine a batch: accelerator.batch")

@@ -60,7 +60,7 @@ class TraceStore:
 
     def __repr__(self) -> str:
         missing = self.planned - len(self) - len(self.failed)
-        parts = [f"{len(self):,} traces of {self.graph.name}" if len(self) else "no traces yet"]
+        parts = [f"{len(self):,} traces of {self.recipe.get('network') or self.graph.name}" if len(self) else "no traces yet"]
         parts += [f"epsilon {self.recipe.get('epsilon', '?')} ({self.recipe.get('mode', '?')})"]
         parts += [f"{len(self.failed):,} images gave none"] if self.failed else []
         parts += [f"{missing:,} images not yet done"] if missing else []

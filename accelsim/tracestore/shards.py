@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from accelsim import tracefile
 from accelsim.errors import ConfigError, TraceError
@@ -73,7 +74,7 @@ def write(path: Path, recorded: Iterable[Recorded]) -> None:
             partial, SCHEMA, compression="zstd", compression_level=1, use_dictionary=False, write_statistics=False
         ) as writer:
             for one in recorded:
-                writer.write_table(pa.Table.from_pylist([_row(one)], SCHEMA))
+                writer.write_table(_table(_row(one)))
         partial.replace(path)
     except OSError as fault:
         raise ConfigError(f"{path}: cannot be written: {fault.strerror or fault}\n    name another store") from fault
@@ -143,11 +144,29 @@ class _Members:
         return data
 
 
+def numbers(values: NDArray[Any]) -> pa.Array:
+    """A column of integers. Not by `pa.array`, which imports pandas to ask whether the values are of its kind: half a second a process."""
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), values.size, [None, pa.py_buffer(values)])
+
+
+def _table(row: Mapping[str, Any]) -> pa.Table:
+    """One row; texts, bytes and arrays of integers are looked into, not copied."""
+    return pa.Table.from_arrays([_cell(field.type, row[field.name]) for field in SCHEMA], schema=SCHEMA)
+
+
+def _cell(kind: pa.DataType, value: Any) -> pa.Array:
+    data: Any = value.encode() if isinstance(value, str) else value
+    offsets = pa.py_buffer(np.array([0, len(data)], np.int32))
+    if pa.types.is_list(kind):
+        return pa.Array.from_buffers(kind, 1, [None, offsets], children=[numbers(data)])
+    return pa.Array.from_buffers(kind, 1, [None, offsets, pa.py_buffer(data)])
+
+
 def _row(one: Recorded) -> dict[str, Any]:
     row: dict[str, Any] = {"image": one.image, "file_sha256": one.file_sha256, "error": one.error}
     if one.trace is None:
         empty = dict.fromkeys(("file", "image_sha256", "top5"), "") | dict.fromkeys(COLUMNS, b"")
-        return {**row, **empty, "zero_channels": [], "zero_elements": [], "zero_flags": b""}
+        return {**row, **empty, "zero_channels": np.empty(0, np.int32), "zero_elements": np.empty(0, np.int64), "zero_flags": b""}
     maps, provenance = one.trace.maps, one.trace.provenance
     members = tracefile.take_apart(one.trace)
     return {
@@ -155,8 +174,8 @@ def _row(one: Recorded) -> dict[str, Any]:
         "file": provenance.get("image", ""),
         "image_sha256": provenance.get("image_sha256", ""),
         "top5": provenance.get("top5", ""),
-        "zero_channels": [int(np.count_nonzero(fmap.zero_channels)) for fmap in maps],
-        "zero_elements": [fmap.zero_elements for fmap in maps],
-        "zero_flags": np.packbits(np.concatenate([fmap.zero_channels for fmap in maps])).tobytes(),
-        **{column: members[member].data for column, member in COLUMNS.items()},
+        "zero_channels": np.array([np.count_nonzero(fmap.zero_channels) for fmap in maps], np.int32),
+        "zero_elements": np.array([fmap.zero_elements for fmap in maps], np.int64),
+        "zero_flags": np.packbits(np.concatenate([fmap.zero_channels for fmap in maps])),
+        **{column: members[member] for column, member in COLUMNS.items()},
     }

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -40,7 +41,7 @@ class Writer:
     @property
     def facts(self) -> pa.Table:
         """What is known of every image that was done, in the order of the blocks."""
-        return pa.concat_tables([self._facts[number] for number in sorted(self._facts)] or [layout.INDEX_SCHEMA.empty_table()])
+        return pa.concat_tables([self._facts[number] for number in sorted(self._facts)] or [pa.Table.from_batches([], layout.INDEX_SCHEMA)])
 
     def shard(self, number: int) -> Path:
         """Where block `number` belongs."""
@@ -112,8 +113,8 @@ def _facts_of(store: Path, number: int, names: Sequence[str]) -> pa.Table:
         table = shards.facts(path)
         if table.column("image").to_pylist() != list(names):
             raise TraceError(f"{path}: holds other images than {HEAD} says; remove this file, and they are made again")
-        table = table.append_column("shard", pa.array([number] * table.num_rows, pa.int32()))
-        return table.append_column("row", pa.array(range(table.num_rows), pa.int32()))
+        table = table.append_column("shard", shards.numbers(np.full(table.num_rows, number, np.int32)))
+        return table.append_column("row", shards.numbers(np.arange(table.num_rows, dtype=np.int32)))
     except shards.DAMAGE as fault:
         raise shards.unreadable(path, fault) from None
 

@@ -4,7 +4,7 @@ ONNX Runtime: `session.run` on tensors that are preprocessed already, two thread
 Ours, in two processes of one thread each: JPEG decoding, preprocessing, inference, extraction of masks, marks and part maxima, hashes,
 compression, shards and index. Three times are told:
 * `filled`: processes that have imported everything and loaded the network before; what a long set costs an image. The ratio is of this.
-* `new processes`: the same with their start: imports, loading of cached kernels and weights; once for a set of any size.
+* `new processes`: the same with their start: copies of a process that has imported everything, which load weights and machine code.
 * `command`: `accelsim infer ... --store`, from typing it to the prompt.
 Beside them CPU milliseconds an image, ours in one process and ONNX Runtime's with one thread: what others do on the machine moves it less.
 Times are reported, never asserted: they belong to the machine and its load, which both sides of a round feel. Each is the least of some

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,9 @@ from hypothesis import strategies as st
 
 from accelsim import trace
 from accelsim.kernels import marks
+from accelsim.kernels.jit import FLAGS
+from accelsim.kernels.marks.vectors import higher, higher_of_pairs, magnitude, nonzero, ones
+from accelsim.kernels.windows.vectors import load, store, zeros
 
 SPECIAL = np.array([0.0, -0.0, 1e-45, -1e-45, 0.1, -0.1, 3.0, np.inf, -np.inf, np.nan], np.float32)
 
@@ -44,12 +48,55 @@ def test_live_parts_over_a_ragged_grid(shape, h, w, seed):
     np.testing.assert_array_equal(live, over_parts(nonzero, h, w, np.any))
 
 
-@given(st.integers(1, 90), st.integers(0, 999))
-def test_what_is_not_zero_is_packed_as_numpy_packs_it(size, seed):
-    values = np.random.default_rng(seed).choice(SPECIAL, size)
-    mask = np.full(-(-size // 8), 255, np.uint8)
-    marks.pack_nonzero(values.view(np.uint32), mask)
-    np.testing.assert_array_equal(mask, np.packbits(values != 0))
+sizes = st.tuples(st.integers(1, 4), st.integers(1, 18), st.one_of(st.integers(1, 34), st.integers(60, 150)))
+parts = st.one_of(st.just((8, 8)), st.tuples(st.integers(1, 20), st.integers(1, 160)))
+
+
+@given(sizes, parts, st.integers(0, 999))
+def test_one_walk_finds_all_that_numpy_finds_in_several(shape, part, seed):
+    values = maps(shape, seed)
+    rng = np.random.default_rng(seed)
+    kinds = rng.integers(0, 3, shape[0])
+    values[kinds == 1] = rng.choice(SPECIAL)  # a channel of one value
+    values[kinds == 2] = 2 * rng.choice([-1, 1], values[kinds == 2].shape)  # one of equal magnitudes
+    maxima = np.empty(trace.part_grid(shape, *part), np.float32)
+    words = np.empty(-(-values.size // 64), np.uint64)
+    zero, constant = np.empty(shape[0], np.bool_), np.empty(shape[0], np.bool_)
+    count = marks.measure(values.view(np.uint32), *part, maxima.view(np.uint32), words, zero, constant)
+    largest = over_parts(values.view(np.uint32) & marks.MAGNITUDE, *part, np.max).view(np.float32)
+    np.testing.assert_array_equal(maxima, np.where(np.isnan(largest), np.float32(np.inf), largest))
+    packed = np.packbits(values != 0)
+    assert words.tobytes() == packed.tobytes() + bytes(words.nbytes - packed.size)
+    assert count == np.count_nonzero(values)
+    flat = values.reshape(shape[0], -1)
+    np.testing.assert_array_equal(zero, (flat == 0).all(axis=1))
+    np.testing.assert_array_equal(constant, (flat == flat[:, :1]).all(axis=1) & (flat[:, 0] != 0) & (flat.shape[1] > 1))
+
+
+# not kept on disk: the cache of a test would not see edits of the strips
+@numba.njit(**FLAGS | {"cache": False})
+def each(left, right, found, words):
+    """Every function of bits once. Shapes: left, right float32 [64]; found float32 [3, 64]; words uint64 [2]."""
+    x, s = load(zeros(64), left, 0), load(zeros(64), right, 0)
+    flat = found.reshape(-1)
+    store(magnitude(x), flat, 0)
+    store(higher(magnitude(x), magnitude(s)), flat, 64)
+    store(higher_of_pairs(magnitude(x)), flat, 128)
+    words[0] = nonzero(x)
+    words[1] = ones(words[0])
+
+
+@given(st.integers(0, 9999))
+def test_compiled_strips_of_bits_do_what_the_plain_functions_say(seed):
+    rng = np.random.default_rng(seed)
+    left, right = rng.choice(SPECIAL, (2, 64))
+    found, expected = np.zeros((2, 3, 64), np.float32)
+    words, counted = np.zeros((2, 2), np.uint64)
+    each(left, right, found, words)
+    getattr(each, "py_func", each)(left, right, expected, counted)
+    assert (found.tobytes(), words.tobytes()) == (expected.tobytes(), counted.tobytes())
+    assert words[:1].tobytes() == np.packbits(left != 0).tobytes()
+    assert words[1] == np.count_nonzero(left)
 
 
 @given(st.integers(1, 6), st.integers(1, 40), st.integers(0, 999))

@@ -111,6 +111,18 @@ def test_a_table_that_is_none_is_refused_with_its_line(tmp_path: Path, titles: s
         scalesim.load(topology(tmp_path, row, titles=titles))
 
 
+def test_a_form_with_letters_for_numbers_is_refused_as_scale_sim_refuses_it(tmp_path: Path) -> None:
+    file = topology(tmp_path, "a, 8, 8, 3, 3, 1, 1, 1,", "gate, 1, B, 1, 1, H, H, 1,")
+    with pytest.raises(ModelError) as told:
+        scalesim.load(file)
+    assert str(told.value) == (
+        f"{file}:3: gate: IFMAP Width is 'B'; allowed: whole numbers from 1 to 16,777,216\n"
+        "    the file leaves B, H open, and SCALE-Sim itself stops here (ValueError): write numbers into a copy of it"
+    )
+    file.write_text(file.read_text().replace("B", "16").replace("H", "512"))
+    assert total_macs(scalesim.load(file).graph) == 6 * 6 * 9 + 16 * 512 * 512
+
+
 def test_columns_of_a_spreadsheet_and_batches_of_one_are_understood(tmp_path: Path) -> None:
     file = topology(
         tmp_path, ",,,,,,,,,,,,", "Conv1,224,224,7,7,3,64,2,,,110,110,12100", "fc,1,1,1,1,2048,1000,1,,,,,", titles=f"{TITLES},,Eh,Ew,e2"
