@@ -14,9 +14,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from functools import cache, partial
+from operator import itemgetter
+from pathlib import Path, PurePath
+from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,18 +31,18 @@ from accelsim.images import Preprocessing, image_sha256, load_image, preprocess
 from accelsim.kernels import marks
 from accelsim.layers.base import Tensor
 from accelsim.networks.beside import filters as network_filters
-from accelsim.networks.network import Network, output_index
-from accelsim.operators import Operator, operator
+from accelsim.networks.network import Network, file_sha256, output_index
+from accelsim.operators import operator, straight
+from accelsim.operators.base import UNTOLD, Operator, Tally, Telling
+from accelsim.operators.straight import INFINITY, hands_on
 from accelsim.operators.team import Team
 from accelsim.operators.workspace import Workspace
-from accelsim.trace import INFERENCE, MODES, SYNTHETIC, FeatureMap, Trace, measure
+from accelsim.trace import INFERENCE, MODES, SYNTHETIC, FeatureMap, Trace, joined, measure
 
 PRUNED_KINDS = OVERWRITTEN
 
 ENGINE = "accelsim inference 2"
 """Counted up whenever the same network and image may give other bits."""
-
-INFINITY = np.uint32(0x7F800000)
 
 Epsilon = float | Mapping[str, float]
 """One number for all layers, or numbers by layer name; layers that are not named have 0."""
@@ -63,11 +67,13 @@ def silent(what: str, done: int, total: int) -> None:
 class Prepared:
     """A network whose weights are packed for the kernels; make it once with `prepare` and run it on as many images as you like.
 
-    `operators[i]` runs `graph.nodes[i]`; `dropped[i]` are the nodes whose maps are no longer needed after that.
+    `operators[i]` runs `graph.nodes[i]`, and tells of its output if it is in `telling` as well; `dropped[i]` are the nodes whose maps are
+    no longer needed after that.
     """
 
     network: Network
     operators: tuple[Operator, ...]
+    telling: Mapping[int, Telling]
     dropped: tuple[tuple[int, ...], ...]
     workspace: Workspace = field(default_factory=Workspace, repr=False)
 
@@ -117,6 +123,22 @@ def photograph(source: str, preprocessing: Preprocessing) -> Input:
     return Input(key.replace(":", "_") or PurePath(file).stem, preprocess(pixels, preprocessing), provenance)
 
 
+def stamp(source: str) -> str:
+    """Hash of the file that an image is in. Raises `ModelError` where it cannot be read."""
+    file, separator, _ = source.partition(".npz:")
+    path = Path(file + separator.rstrip(":"))
+    try:
+        status = path.stat()
+    except OSError as fault:
+        raise ModelError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
+    return _file_hash(path, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _file_hash(path: Path, size: int, changed: int) -> str:
+    return file_sha256(path)
+
+
 def prepare(network: Network, *, threads: int = 1) -> Prepared:
     """Pack the weights of a network for the kernels.
 
@@ -125,12 +147,13 @@ def prepare(network: Network, *, threads: int = 1) -> Prepared:
     """
     weights, graph, team = network.require_weights(), network.graph, Team(threads)
     operators = tuple(operator(node, graph.input_shapes(node.index), weights.get(node.index, {}), team) for node in graph.nodes)
+    telling = {index: made for index, made in enumerate(operators) if isinstance(made, Telling) and made.tells}
     last_use = list(range(len(graph.nodes)))
     for node in graph.nodes:
         for producer in node.inputs:
             last_use[producer] = node.index
     dropped = tuple(tuple(index for index, last in enumerate(last_use) if last == node.index) for node in graph.nodes)
-    return Prepared(network, operators, dropped)
+    return Prepared(network, operators, MappingProxyType(telling), dropped)
 
 
 def run(
@@ -152,15 +175,9 @@ def run(
              negative or not finite, or one of a layer that is not overwritten; while running, where an output is not finite
     """
     prepared = network if isinstance(network, Prepared) else prepare(network)
-    if mode not in MODES:
-        raise ModelError(f"mode {mode!r}; allowed: {', '.join(MODES)}")
-    epsilons = _by_node(prepared.graph, epsilon)
-    if min(part) < 1:
-        raise ModelError(f"part {part[0]} x {part[1]}; allowed: 1 x 1 or more")
-    graph, shape = prepared.graph, tuple(image.shape)
-    if shape != graph.nodes[0].shape:
-        raise ModelError(f"{graph.name} takes an image of {list(graph.nodes[0].shape)}, given {list(shape)}; change the preprocessing")
-    return _walk(prepared, np.ascontiguousarray(image, dtype=np.float32), _Pruning(mode, epsilons, part, through), progress)
+    looking = _Looking.of(prepared.graph, mode, epsilon, part, through)
+    # no name for the outputs here either
+    return map(itemgetter(1), _walk(prepared, image, looking.marks, progress))
 
 
 def record(
@@ -184,6 +201,7 @@ def record(
     """
     prepared = network if isinstance(network, Prepared) else prepare(network)
     last = output_index(prepared.graph)
+    look = partial(_Looking.of(prepared.graph, mode, epsilon, part, through).measured, fine_part=fine_part, values=values)
     for source in inputs:
 
         def advance(what: str, done: int, total: int, image: str = source.name) -> None:
@@ -195,10 +213,10 @@ def record(
             provenance["epsilon_by_layer"] = json.dumps({name: float(value) for name, value in epsilon.items()}, sort_keys=True)
         if largest(epsilon):
             provenance["pruned"] = f"{', '.join(sorted(PRUNED_KINDS))}" + (f", parts of {part[0]}x{part[1]}" if mode == "part" else "")
-        for activation in run(prepared, source.tensor, epsilon=epsilon, mode=mode, part=part, through=through, progress=advance):
-            maps.append(measure(activation.output, fine_part, values=values))
-            if activation.node.index == last and activation.node.kind == "softmax":
-                provenance["top5"] = " ".join(f"{index}:{value:.4f}" for index, value in top(activation.output))
+        for output, fmap in _walk(prepared, source.tensor, look, advance, told=bool(largest(epsilon))):
+            if len(maps) == last and prepared.graph.nodes[last].kind == "softmax":
+                provenance["top5"] = " ".join(f"{index}:{value:.4f}" for index, value in top(output))
+            maps.append(fmap)
         origin = SYNTHETIC if provenance.get("weights_source") == SYNTHETIC else INFERENCE
         filters = network_filters(prepared.network)
         yield Trace(prepared.graph, tuple(maps), source.name, largest(epsilon), mode, fine_part, origin, provenance, filters)
@@ -226,6 +244,11 @@ def predict(
     """Run one image and give the output of the last node that is not a training cost. Shapes: image [C, H, W] -> float32 [C, H, W]."""
     prepared = network if isinstance(network, Prepared) else prepare(network)
     last = output_index(prepared.graph)
+    if epsilon == 0 and through is as_it_is and mode in MODES and min(part) > 0:
+        plan = prepared.graph.nodes[: last + 1], prepared.operators, prepared.telling, prepared.dropped
+        made = straight.output(*plan, prepared.workspace.empty, _fitting(prepared.graph, image))
+        if made is not None:
+            return np.array(made)
     steps = run(prepared, image, epsilon=epsilon, mode=mode, part=part, through=through)
     outputs = (step.output for step in steps if step.node.index == last)
     return np.array(next(outputs))
@@ -238,16 +261,71 @@ def top(scores: Tensor, count: int = 5) -> list[tuple[int, float]]:
     return [(int(index), float(flat[index])) for index in order]
 
 
-@dataclass(frozen=True)
-class _Pruning:
-    """What becomes of values within epsilon."""
+Seen = TypeVar("Seen", Activation, FeatureMap)
+Look = Callable[[Node, Tensor, Sequence[Seen], Tally], tuple[Tensor, Seen]]
+"""Given a node, its output, what was seen of its inputs, and what its operator told: what the next operators read, and what is seen."""
 
+
+@dataclass(frozen=True)
+class _Looking:
+    """What becomes of values within epsilon, and what is told of the outputs: marks, or all that a trace holds."""
+
+    graph: Graph
     mode: str
     epsilons: tuple[np.float32, ...]
     part: tuple[int, int]
-    through: Through = as_it_is
+    through: Through
 
-    def apply(self, node: Node, output: Tensor, marked: NDArray[np.bool_]) -> None:
+    @classmethod
+    def of(cls, graph: Graph, mode: str, epsilon: Epsilon, part: tuple[int, int], through: Through) -> _Looking:
+        """Judge what was asked. Raises `ModelError`."""
+        if mode not in MODES:
+            raise ModelError(f"mode {mode!r}; allowed: {', '.join(MODES)}")
+        epsilons = _by_node(graph, epsilon)
+        if min(part) < 1:
+            raise ModelError(f"part {part[0]} x {part[1]}; allowed: 1 x 1 or more")
+        return cls(graph, mode, epsilons, part, through)
+
+    def marks(self, node: Node, output: Tensor, producers: Sequence[Activation] = (), tally: Tally = UNTOLD) -> tuple[Tensor, Activation]:
+        """Mark zero channels and overwrite what epsilon swallows."""
+        channels, epsilon = output.shape[0], self.epsilons[node.index]
+        if tally is UNTOLD:
+            maxima, zeros, marked = np.empty(channels, np.float32), np.empty(channels, np.int64), np.empty(channels, np.bool_)
+            most = marks.channel_marks(output.reshape(channels, -1).view(np.uint32), epsilon, maxima, zeros, marked)
+        else:
+            maxima, zeros, most = tally.largest.view(np.float32), tally.zeros, tally.largest.max()
+            marked = maxima <= epsilon
+        if most >= INFINITY:
+            where = f"channel {int(maxima.view(np.uint32).argmax())} of {channels}"
+            remedy = "change the preprocessing" if node.kind == "input" else "check the weights, the preprocessing and the layers before it"
+            raise ModelError(f"{self.graph.name}: {node.name}: NaN or infinity in its output ({where}); {remedy}")
+        prunes = node.kind in PRUNED_KINDS
+        if prunes:
+            self._overwrite(node, output, marked)
+        zero_channels = marked if prunes else maxima == 0
+        if self.through is not as_it_is:
+            output = np.ascontiguousarray(self.through(node, output), dtype=np.float32)
+            zero_channels = np.logical_not(output.reshape(channels, -1).any(axis=1))
+        zero_channels.flags.writeable = False  # as those of measured maps: kernels are compiled for one kind of array
+        shown = output.view()
+        shown.flags.writeable = False
+        return output, Activation(node, shown, maxima, zeros, marked, zero_channels)
+
+    def measured(
+        self, node: Node, output: Tensor, producers: Sequence[FeatureMap], tally: Tally, *, fine_part: tuple[int, int], values: bool
+    ) -> tuple[Tensor, FeatureMap]:
+        """Measure the map, after what epsilon swallows was overwritten; where nothing can be, the data is read once, or not at all."""
+        if self.through is not as_it_is or (self.epsilons[node.index] and node.kind in PRUNED_KINDS):
+            output, _ = self.marks(node, output, (), tally)
+            return output, measure(output, fine_part, values=values)
+        if not values and hands_on(node):
+            return output, joined(producers)
+        fmap = measure(output, fine_part, values=values)
+        if fmap.part_max is None or fmap.part_max.max() == math.inf:
+            self.marks(node, output)  # tells where
+        return output, fmap
+
+    def _overwrite(self, node: Node, output: Tensor, marked: NDArray[np.bool_]) -> None:
         """Overwrite with zeros, in place."""
         epsilon = self.epsilons[node.index]
         if epsilon == 0:
@@ -277,46 +355,43 @@ def _by_node(graph: Graph, epsilon: Epsilon) -> tuple[np.float32, ...]:
     return tuple(np.float32(epsilon.get(node.name, 0.0)) for node in graph.nodes)
 
 
-def _walk(prepared: Prepared, image: Tensor, pruning: _Pruning, progress: Progress) -> Iterator[Activation]:
-    name, nodes = prepared.graph.name, prepared.graph.nodes
-    # of each node that is still to be read: its output and its zero channels
-    live: dict[int, tuple[Tensor, NDArray[np.bool_]]] = {}
-    for node in nodes:
-        # no name for it here: what nobody reads later must not wait for the next node
-        yield _step(prepared, node, live, image, pruning)
-        progress(name, node.index + 1, len(nodes))
+def _walk(prepared: Prepared, image: Tensor, look: Look[Seen], progress: Progress, *, told: bool = True) -> Iterator[tuple[Tensor, Seen]]:
+    """Outputs of the nodes in order, and what is seen of them; `told`: operators tell what they can. Raises `ModelError` as `_fitting`."""
+    graph, image = prepared.graph, _fitting(prepared.graph, image)
+    telling = prepared.telling if told else {}
+
+    def steps() -> Iterator[tuple[Tensor, Seen]]:
+        # of each node that is still to be read: its output and what was seen of it
+        live: dict[int, tuple[Tensor, Seen]] = {}
+        for node in graph.nodes:
+            # no name for it here: what nobody reads later must not wait for the next node
+            yield _step(prepared, node, live, image, look, telling.get(node.index))
+            progress(graph.name, node.index + 1, len(graph.nodes))
+
+    return steps()
 
 
 def _step(
-    prepared: Prepared, node: Node, live: dict[int, tuple[Tensor, NDArray[np.bool_]]], image: Tensor, pruning: _Pruning
-) -> Activation:
+    prepared: Prepared, node: Node, live: dict[int, tuple[Tensor, Seen]], image: Tensor, look: Look[Seen], teller: Telling | None
+) -> tuple[Tensor, Seen]:
     """Run one node, and forget the maps that only it still wanted."""
     producers = [live[index] for index in node.inputs]
-    inputs = [output for output, _ in producers] or [image]
-    output = prepared.operators[node.index](inputs, [zero_channels for _, zero_channels in producers], prepared.workspace.empty)
-    output, step = _marked(prepared.graph, node, output, pruning)
-    live[node.index] = output, step.zero_channels
+    inputs, zero_channels = [output for output, _ in producers] or [image], [seen.zero_channels for _, seen in producers]
+    tally = UNTOLD
+    if teller is None:
+        output = prepared.operators[node.index](inputs, zero_channels, prepared.workspace.empty)
+    else:
+        tally = Tally.of(node.shape[0])
+        output = teller(inputs, zero_channels, prepared.workspace.empty, tally)
+    step = live[node.index] = look(node, output, [seen for _, seen in producers], tally)
     for index in prepared.dropped[node.index]:
         del live[index]
     return step
 
 
-def _marked(graph: Graph, node: Node, output: Tensor, pruning: _Pruning) -> tuple[Tensor, Activation]:
-    """Mark zero channels and overwrite what epsilon swallows: what the next operators read, and what the caller sees of it."""
-    channels = output.shape[0]
-    maxima, zeros, marked = np.empty(channels, np.float32), np.empty(channels, np.int64), np.empty(channels, np.bool_)
-    most = marks.channel_marks(output.reshape(channels, -1).view(np.uint32), pruning.epsilons[node.index], maxima, zeros, marked)
-    if most >= INFINITY:
-        where = f"channel {int(maxima.view(np.uint32).argmax())} of {channels}"
-        remedy = "change the preprocessing" if node.kind == "input" else "check the weights, the preprocessing and the layers before it"
-        raise ModelError(f"{graph.name}: {node.name}: NaN or infinity in its output ({where}); {remedy}")
-    prunes = node.kind in PRUNED_KINDS
-    if prunes:
-        pruning.apply(node, output, marked)
-    zero_channels = marked if prunes else maxima == 0
-    if pruning.through is not as_it_is:
-        output = np.ascontiguousarray(pruning.through(node, output), dtype=np.float32)
-        zero_channels = np.logical_not(output.reshape(channels, -1).any(axis=1))
-    shown = output.view()
-    shown.flags.writeable = False
-    return output, Activation(node, shown, maxima, zeros, marked, zero_channels)
+def _fitting(graph: Graph, image: Tensor) -> Tensor:
+    """The image as kernels read it, writeable. Raises `ModelError` for another shape than the input node's."""
+    if tuple(image.shape) != graph.nodes[0].shape:
+        wanted, given = list(graph.nodes[0].shape), list(image.shape)
+        raise ModelError(f"{graph.name} takes an image of {wanted}, given {given}; change the preprocessing")
+    return np.require(image, np.float32, ["C", "W"])

@@ -1,4 +1,4 @@
-"""Activations, sums and copies: one element in, one element out."""
+"""Activations and copies: one element in, one element out."""
 
 import math
 
@@ -46,19 +46,6 @@ def scale(ifmap: Floats, weight: Floats, bias: Floats, ofmap: Floats) -> None:
         factor, offset = weight[c], bias[c]
         for i in range(ofmap.shape[1]):
             ofmap[c, i] = ifmap[c, i] * factor + offset
-
-
-@kernel
-def add(left: Floats, right: Floats, activation: int, slope: np.float32, ofmap: Floats) -> None:
-    """Add two maps and activate the sum; `ofmap` may be one of them. Shapes: float32 [N]. Units: `activation` as in `activate`."""
-    if activation == RELU:
-        for i in range(ofmap.shape[0]):
-            total = left[i] + right[i]
-            ofmap[i] = np.float32(0) if total <= 0 else total
-    else:
-        for i in range(ofmap.shape[0]):
-            ofmap[i] = left[i] + right[i]
-        activate(ofmap, activation, slope)
 
 
 @kernel

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accelsim.graph import Node, Shape
 from accelsim.kernels import connected, elementwise, pool, windows
@@ -21,26 +20,13 @@ from accelsim.layers import activations, avgpool, concat, layer
 from accelsim.layers import pad as padding
 from accelsim.layers import slice as slicing
 from accelsim.layers.base import Tensor
+from accelsim.operators.base import UNTOLD, Allocate, Flags, Operator, Tally
+from accelsim.operators.copies import Concat, Join, Pad, Slice, Upsample
 from accelsim.operators.layout import Layout, PackedFilters, pack_filters, plan_layout
-from accelsim.operators.team import ALONE, Team
-
-Flags = NDArray[np.bool_]
-Allocate = Callable[[tuple[int, ...]], Tensor]
-"""Gives an uninitialised float32 array of a shape."""
+from accelsim.operators.team import ALONE, CONNECTED, COPIED, DEPTHWISE, POOLED, Team
 
 FUSED: Mapping[str, int] = MappingProxyType({"linear": windows.LINEAR, "relu": windows.RELU, "leaky": windows.LEAKY, "relu6": windows.CLIP})
 """Activations that kernels do themselves; the others follow in numpy."""
-
-
-class Operator(Protocol):
-    """One node, ready to run."""
-
-    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
-        """Make the ofmap, in memory from `empty` or (kinds that hand data on) in that of an input.
-
-        Shapes:  each input float32 [C, H, W], C-contiguous, with its zero channels bool [C] -> [K, Ho, Wo]
-        """
-        ...
 
 
 def operator(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor], team: Team = ALONE) -> Operator:
@@ -82,65 +68,86 @@ class _Fused:
     node: Node
     weights: Mapping[str, Tensor]
 
-    @property
-    def _activation(self) -> int:
-        return FUSED.get(self.node.activation, windows.LINEAR)
+    @cached_property
+    def _ends(self) -> tuple[int, np.float32]:
+        """The activation that kernels do, and its slope."""
+        slope = np.float32(6.0 if self.node.activation == "relu6" else self.node.slope)
+        return FUSED.get(self.node.activation, windows.LINEAR), slope
 
-    @property
-    def _slope(self) -> np.float32:
-        return np.float32(6.0 if self.node.activation == "relu6" else self.node.slope)
+    @cached_property
+    def _is_finished(self) -> bool:
+        """Whether a kernel that activates does all that is to be done."""
+        return self.node.activation in FUSED and "quantum" not in self.node.attributes
 
     def _finished(self, ofmap: Tensor) -> Tensor:
         """Apply an activation that no kernel has, and rounding."""
+        if self._is_finished:
+            return ofmap
         return activations.rounded(self.node, ofmap) if self.node.activation in FUSED else finished(self.node, ofmap, self.weights)
 
     def _activated(self, ofmap: Tensor) -> Tensor:
         """Activate a map that a kernel has not activated."""
-        if self._activation != windows.LINEAR:
-            elementwise.activate(ofmap.reshape(-1), self._activation, self._slope)
+        if self._ends[0] != windows.LINEAR:
+            elementwise.activate(ofmap.reshape(-1), *self._ends)
         return self._finished(ofmap)
 
 
 @dataclass(frozen=True, eq=False)
-class Convolution(_Fused):
+class _Shared(_Fused):
+    """Base of those whose kernels a team shares."""
+
+    team: Team
+
+    @property
+    def tells(self) -> bool:
+        """Whether the kernel's ofmap is what consumers see."""
+        return self._is_finished
+
+    def _share(
+        self, kernel: Callable[..., None], arguments: tuple[object, ...], ofmap: Tensor, tally: Tally, units: int, work: int
+    ) -> None:
+        """Call a kernel that can do rows or other units."""
+        by_rows = self.team.divides(ofmap)
+        self.team.share(kernel, (*arguments, ofmap, *tally, by_rows), ofmap.shape[1] if by_rows else units, work)
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(_Shared):
     """Any convolution but a depthwise one."""
 
     filters: PackedFilters
-    team: Team
 
-    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
-        """Convolve, leaving out zero channels."""
-        ofmap = empty(self.node.shape)
-        layout, blocks, bias = self.filters.layout, self.filters.blocks, self.filters.bias
+    @cached_property
+    def _arguments(self) -> tuple[object, ...]:
+        layout = self.filters.layout
         place = (layout.planes, *layout.stride, layout.band, layout.reach, layout.offsets, layout.channels, layout.chunks)
-        ends = (self._activation, self._slope)
+        return (*place, self.filters.blocks, self.filters.bias, *self._ends)
 
-        def share(first: int, last: int) -> None:
-            windows.conv2d(inputs[0], zero_channels[0], *place, blocks, bias, *ends, first, last, ofmap)
-
-        self.team.share(blocks.shape[0] * blocks.shape[1], layout.taps.size * ofmap.size, share)
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate, tally: Tally = UNTOLD) -> Tensor:
+        """Convolve, leaving out zero channels."""
+        ofmap, (groups, blocks, taps, _) = empty(self.node.shape), self.filters.blocks.shape
+        self._share(windows.conv2d, (inputs[0], zero_channels[0], *self._arguments), ofmap, tally, groups * blocks, taps * ofmap.size)
         return self._finished(ofmap)
 
 
 @dataclass(frozen=True, eq=False)
-class Depthwise(_Fused):
+class Depthwise(_Shared):
     """A convolution with one filter for each channel."""
 
     layout: Layout
     taps: Tensor
-    team: Team
 
-    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+    @cached_property
+    def _arguments(self) -> tuple[object, ...]:
+        layout = self.layout
+        place = (layout.planes, *layout.stride, layout.band, layout.reach, layout.offsets)
+        return (*place, self.taps, self.weights["bias"], *self._ends)
+
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate, tally: Tally = UNTOLD) -> Tensor:
         """Convolve; a zero channel gives act(bias) everywhere."""
         ofmap = empty(self.node.shape)
-        layout, bias = self.layout, self.weights["bias"]
-        place = (layout.planes, *layout.stride, layout.band, layout.reach, layout.offsets)
-        ends = (self._activation, self._slope)
-
-        def share(first: int, last: int) -> None:
-            windows.depthwise(inputs[0], zero_channels[0], *place, self.taps, bias, *ends, first, last, ofmap)
-
-        self.team.share(self.node.shape[0], layout.taps.size * ofmap.size, share)
+        work = DEPTHWISE * self.taps.shape[1] * ofmap.size
+        self._share(windows.depthwise, (inputs[0], zero_channels[0], *self._arguments), ofmap, tally, ofmap.shape[0], work)
         return self._finished(ofmap)
 
 
@@ -149,30 +156,31 @@ class Connected(_Fused):
     """A fully connected layer; `columns` float32 [N, K] are its weights with outputs side by side."""
 
     columns: Tensor
+    team: Team
 
     def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
         """Multiply, leaving out zero inputs."""
         ofmap = empty(self.node.shape)
-        connected.connected(inputs[0].reshape(-1), self.columns, self.weights["bias"], ofmap.reshape(-1))
+        arguments = (inputs[0].reshape(-1), self.columns, self.weights["bias"], ofmap.reshape(-1))
+        self.team.share(connected.connected, arguments, ofmap.size, CONNECTED * self.columns.size)
         return self._activated(ofmap)
 
 
 @dataclass(frozen=True, eq=False)
-class MaxPool(_Fused):
+class MaxPool(_Shared):
     """Max pooling without dilation."""
 
-    team: Team
+    @property
+    def tells(self) -> bool:
+        """Whether there is nothing to activate."""
+        return self._is_finished and self._ends[0] == windows.LINEAR
 
-    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate, tally: Tally = UNTOLD) -> Tensor:
         """Pool."""
         node = self.node
         ofmap = empty(node.shape)
-        window = (*node.kernel, *node.stride, *node.pad[:2])
-
-        def share(first: int, last: int) -> None:
-            windows.maxpool(inputs[0], *window, first, last, ofmap)
-
-        self.team.share(node.shape[0], node.kernel[0] * node.kernel[1] * ofmap.size, share)
+        arguments = (inputs[0], *node.kernel, *node.stride, *node.pad[:2])
+        self._share(windows.maxpool, arguments, ofmap, tally, node.shape[0], POOLED * node.kernel[0] * node.kernel[1] * ofmap.size)
         return self._activated(ofmap)
 
 
@@ -225,72 +233,19 @@ class Activation(_Fused):
 
 
 @dataclass(frozen=True, eq=False)
-class Add(_Fused):
+class Add(_Shared):
     """The sum of maps of one shape."""
 
-    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
-        """Add up in the order of the inputs; the last sum is activated."""
-        ofmap = empty(self.node.shape)
-        total, *others = (tensor.reshape(-1) for tensor in inputs)
-        for number, other in enumerate(others, start=1):
-            last = number == len(others)
-            elementwise.add(total, other, self._activation if last else elementwise.LINEAR, self._slope, ofmap.reshape(-1))
-            total = ofmap.reshape(-1)
+    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate, tally: Tally = UNTOLD) -> Tensor:
+        """Add up in the order of the inputs; the last sum is activated, and told of."""
+        ofmap, total = empty(self.node.shape), inputs[0]
+        for number, other in enumerate(inputs[1:], start=2):
+            last = number == len(inputs)
+            ends = self._ends if last else (windows.LINEAR, self._ends[1])
+            work = COPIED * ofmap.size
+            self._share(windows.add, (total, other, *ends), ofmap, tally if last else UNTOLD, ofmap.shape[0], work)
+            total = ofmap
         return self._finished(ofmap)
-
-
-@dataclass(frozen=True, eq=False)
-class Slice:
-    """Some channels, rows and columns: those of `index`."""
-
-    node: Node
-    index: tuple[slice, slice, slice]
-
-    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
-        """Copy what is kept."""
-        ofmap = empty(self.node.shape)
-        ofmap[...] = inputs[0][self.index]
-        return ofmap
-
-
-@dataclass(frozen=True, eq=False)
-class Pad:
-    """A border of one value; `inside`: where the map lies."""
-
-    node: Node
-    inside: tuple[slice, ...]
-
-    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
-        """Lay the border around the map."""
-        ofmap = empty(self.node.shape)
-        ofmap.fill(padding.value(self.node))
-        ofmap[self.inside] = inputs[0]
-        return ofmap
-
-
-@dataclass(frozen=True, eq=False)
-class Concat:
-    """Channels of several maps one after another."""
-
-    node: Node
-
-    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
-        """Copy."""
-        return np.concatenate(inputs, axis=concat.axis(self.node), out=empty(self.node.shape))
-
-
-@dataclass(frozen=True, eq=False)
-class Upsample:
-    """Nearest-neighbour enlargement."""
-
-    node: Node
-
-    def __call__(self, inputs: Sequence[Tensor], zero_channels: Sequence[Flags], empty: Allocate) -> Tensor:
-        """Repeat rows and columns."""
-        ofmap = empty(self.node.shape)
-        _, height, width = inputs[0].shape
-        elementwise.upsample(inputs[0], self.node.shape[1] // height, self.node.shape[2] // width, ofmap)
-        return ofmap
 
 
 def _convolution(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor], team: Team) -> Operator:
@@ -304,12 +259,12 @@ def _convolution(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tens
         groups=node.groups,
     )
     if node.groups == shapes[0][0] == node.shape[0]:
-        return Depthwise(node, weights, layout, weights["weight"].reshape(node.groups, -1), team)
-    return Convolution(node, weights, pack_filters(layout, weights["weight"], weights["bias"]), team)
+        return Depthwise(node, weights, team, layout, weights["weight"].reshape(node.groups, -1))
+    return Convolution(node, weights, team, pack_filters(layout, weights["weight"], weights["bias"]))
 
 
 def _connected(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor], team: Team) -> Operator:
-    return Connected(node, weights, np.ascontiguousarray(weights["weight"].T))
+    return Connected(node, weights, np.ascontiguousarray(weights["weight"].T), team)
 
 
 def _maxpool(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor], team: Team) -> Operator | None:
@@ -328,7 +283,13 @@ def _pad(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor], tea
 
 
 def _add(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor], team: Team) -> Operator | None:
-    return Add(node, weights) if len(set(shapes)) == 1 else None
+    return Add(node, weights, team) if len(shapes) > 1 and len(set(shapes)) == 1 else None
+
+
+def _concat(node: Node, shapes: Sequence[Shape], weights: Mapping[str, Tensor], team: Team) -> Operator | None:
+    if len(shapes) == 1:
+        return None
+    return Join(node) if concat.axis(node) else Concat(node, team)
 
 
 _MAKERS: Mapping[str, Callable[[Node, Sequence[Shape], Mapping[str, Tensor], Team], Operator | None]] = MappingProxyType(
@@ -342,7 +303,7 @@ _MAKERS: Mapping[str, Callable[[Node, Sequence[Shape], Mapping[str, Tensor], Tea
         "add": _add,
         "slice": lambda node, shapes, weights, team: Slice(node, slicing.kept(node)),
         "pad": _pad,
-        "concat": lambda node, shapes, weights, team: Concat(node) if len(shapes) > 1 else None,
+        "concat": _concat,
         "upsample": lambda node, shapes, weights, team: Upsample(node),
     }
 )

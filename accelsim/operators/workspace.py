@@ -6,7 +6,6 @@ looks into them is gone; whoever keeps an array keeps its block, and nobody can 
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import deque
 from math import prod
 from threading import Lock
@@ -41,14 +40,20 @@ class Workspace:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._free: list[tuple[int, int]] = []
+        self._free: dict[int, list[int]] = {}
         self._blocks: list[_Block] = []
         self._returned: deque[int] = deque()
 
     def empty(self, shape: tuple[int, ...]) -> Tensor:
         """Lend an uninitialised array. Shapes: float32 of `shape`, C-contiguous; it may be kept as long as one likes."""
+        wanted = max(prod(shape), ALIGNMENT)
+        size = -(-wanted // ALIGNMENT) * ALIGNMENT
         with self._lock:
-            key = self._take(prod(shape))
+            while self._returned:
+                key = self._returned.popleft()
+                self._free[self._blocks[key].size].append(key)
+            keys = self._free.get(size)
+            key = keys.pop() if keys else self._other(size, WASTE * wanted)
         lease = self._blocks[key].view(_Lease)
         lease.key, lease.returned = key, self._returned
         return np.ndarray(shape, np.float32, lease)
@@ -58,14 +63,13 @@ class Workspace:
         """Elements of all blocks, lent or free."""
         return sum(block.size for block in self._blocks)
 
-    def _take(self, size: int) -> int:
-        while self._returned:
-            key = self._returned.popleft()
-            insort(self._free, (self._blocks[key].size, key))
-        place = bisect_left(self._free, (size, 0))
-        if place < len(self._free) and self._free[place][0] <= WASTE * max(size, ALIGNMENT):
-            return self._free.pop(place)[1]
-        spare = np.empty(-(-max(size, 1) // ALIGNMENT) * ALIGNMENT + ALIGNMENT, dtype=np.float32)
+    def _other(self, size: int, most: int) -> int:
+        """The smallest free block that is larger, but of no more than `most`, or a new one."""
+        larger = [other for other, keys in self._free.items() if keys and size < other <= most]
+        if larger:
+            return self._free[min(larger)].pop()
+        spare = np.empty(size + ALIGNMENT, dtype=np.float32)
         begin = -(spare.ctypes.data // 4) % ALIGNMENT
-        self._blocks.append(spare[begin : spare.size - ALIGNMENT + begin].view(_Block))
+        self._blocks.append(spare[begin : size + begin].view(_Block))
+        self._free.setdefault(size, [])
         return len(self._blocks) - 1

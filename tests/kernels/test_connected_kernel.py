@@ -17,7 +17,8 @@ def test_every_output_is_the_sum_in_the_order_of_the_inputs(inputs, outputs, dea
     ifmap[rng.permutation(inputs)[:dead]] = 0
     weights, bias = rng.standard_normal((inputs, outputs)).astype(np.float32), rng.standard_normal(outputs).astype(np.float32)
     ofmap = np.full(outputs, np.nan, np.float32)
-    connected.connected(ifmap, weights, bias, ofmap)
+    for first in range(outputs):
+        connected.connected(ifmap, weights, bias, ofmap, first, first + 1)
     total = np.zeros(outputs, np.float32)
     for value, row in zip(ifmap, weights, strict=True):
         total += value * row
@@ -28,5 +29,5 @@ def test_weights_of_zero_inputs_are_not_read():
     weights = np.full((3, 2), np.nan, np.float32)
     weights[1] = [2, 3]
     ofmap = np.empty(2, np.float32)
-    connected.connected(np.array([0, 5, -0.0], np.float32), weights, np.ones(2, np.float32), ofmap)
+    connected.connected(np.array([0, 5, -0.0], np.float32), weights, np.ones(2, np.float32), ofmap, 0, 2)
     assert ofmap.tolist() == [11, 16]

@@ -17,6 +17,7 @@ from accelsim.kernels import windows as conv
 from accelsim.kernels.windows.vectors import fused
 from accelsim.layers import layer
 from accelsim.operators import layout as layouts
+from accelsim.operators.base import UNTOLD, Tally
 from accelsim.operators.layout import pack_filters, plan_layout
 from accelsim.operators.order import BLOCK, CHUNK, tap_order
 
@@ -53,12 +54,11 @@ class Case:
             groups=node.groups,
         )
 
-    def kernel(self, zero_channels=None, activation=conv.LINEAR, slope=0.0, blocks=None):
+    def kernel(self, zero_channels=None, activation=conv.LINEAR, slope=0.0, blocks=None, rows=None, tally=UNTOLD):
         layout = self.layout
         packed = pack_filters(layout, self.weight, self.bias)
         ofmap = np.full(self.node.shape, np.nan, np.float32)
-        blocks = blocks or [(0, packed.blocks.shape[0] * packed.blocks.shape[1])]
-        for first, last in blocks:
+        for first, last in rows or blocks or [(0, packed.blocks.shape[0] * packed.blocks.shape[1])]:
             conv.conv2d(
                 self.ifmap,
                 self.dead(zero_channels),
@@ -73,31 +73,36 @@ class Case:
                 packed.bias,
                 activation,
                 np.float32(slope),
+                ofmap,
+                *tally,
+                rows is not None,
                 first,
                 last,
-                ofmap,
             )
         return ofmap
 
-    def depthwise(self, zero_channels=None):
+    def depthwise(self, zero_channels=None, rows=None, tally=UNTOLD):
         layout = self.layout
         ofmap = np.full(self.node.shape, np.nan, np.float32)
-        conv.depthwise(
-            self.ifmap,
-            self.dead(zero_channels),
-            layout.planes,
-            *layout.stride,
-            layout.band,
-            layout.reach,
-            layout.offsets,
-            self.weight.reshape(self.groups, -1),
-            self.bias,
-            conv.LINEAR,
-            np.float32(0),
-            0,
-            self.groups,
-            ofmap,
-        )
+        for first, last in rows or [(0, self.groups)]:
+            conv.depthwise(
+                self.ifmap,
+                self.dead(zero_channels),
+                layout.planes,
+                *layout.stride,
+                layout.band,
+                layout.reach,
+                layout.offsets,
+                self.weight.reshape(self.groups, -1),
+                self.bias,
+                conv.LINEAR,
+                np.float32(0),
+                ofmap,
+                *tally,
+                rows is not None,
+                first,
+                last,
+            )
         return ofmap
 
     def dead(self, zero_channels):
@@ -122,6 +127,22 @@ class Case:
                     part = fused(self.weight[k, c, r, s], seen, part)
                 total[k] = part + (self.bias[k] if first == 0 else total[k])
         return total
+
+
+def told(ofmap):
+    """What a tally says of a map, written out. Shapes: ofmap float32 [K, Ho, Wo] -> magnitudes float32 [K], zeros int64 [K]."""
+    return np.abs(ofmap).max(axis=(1, 2)), (ofmap == 0).sum(axis=(1, 2))
+
+
+def assert_told(tally, ofmap):
+    largest, zeros = told(ofmap)
+    np.testing.assert_array_equal(tally.largest.view(np.float32), largest)
+    np.testing.assert_array_equal(tally.zeros, zeros)
+
+
+def shares_of(rows, height):
+    """Shares of `rows` rows, in an order that no one would choose."""
+    return [(first, min(first + rows, height)) for first in range(0, height, rows)][::-1]
 
 
 def random_case(seed, shape, filters, kernel, groups=1, **geometry):
@@ -233,6 +254,43 @@ def test_filters_may_be_done_in_any_shares(groups):
     assert case.kernel(blocks=shares).tobytes() == case.kernel().tobytes()
 
 
+@given(cases(), st.integers(1, 9), st.booleans())
+@settings(deadline=None, max_examples=40)
+def test_rows_may_be_done_in_any_shares_and_the_tally_is_of_them_all(case, rows, activated):
+    case.ifmap[case.ifmap < -1] = 0
+    activation = conv.RELU if activated else conv.LINEAR
+    whole, parted = Tally.of(case.node.shape[0]), Tally.of(case.node.shape[0])
+    expected = case.kernel(activation=activation, tally=whole)
+    made = case.kernel(activation=activation, rows=shares_of(rows, case.node.shape[1]), tally=parted)
+    assert made.tobytes() == expected.tobytes()
+    assert_told(whole, expected)
+    assert_told(parted, expected)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 8])
+def test_rows_of_a_map_that_is_read_in_place(rows):
+    """Shares of fewer outputs than a strip holds: the strip moves back over outputs of other shares."""
+    case = random_case(12, (5, 9, 21), 6, (1, 1))
+    assert not case.layout.planes.size
+    tally = Tally.of(6)
+    made = case.kernel(rows=shares_of(rows, 9), tally=tally)
+    assert made.tobytes() == case.kernel().tobytes()
+    assert_told(tally, made)
+
+
+@given(cases(depthwise=True), st.integers(1, 9))
+@settings(deadline=None, max_examples=30)
+def test_depthwise_rows_may_be_done_in_any_shares(case, rows):
+    case.ifmap[0] = 0
+    zero_channels = ~case.ifmap.any(axis=(1, 2))
+    whole, parted = Tally.of(case.groups), Tally.of(case.groups)
+    expected = case.depthwise(zero_channels, tally=whole)
+    made = case.depthwise(zero_channels, rows=shares_of(rows, case.node.shape[1]), tally=parted)
+    assert made.tobytes() == expected.tobytes()
+    assert_told(whole, expected)
+    assert_told(parted, expected)
+
+
 def test_the_map_is_read_in_place_where_nothing_is_padded_or_strided():
     assert not random_case(2, (4, 12, 12), 4, (1, 1)).layout.planes.size
     assert random_case(2, (4, 12, 12), 4, (1, 1), pad=(1, 0, 0, 0)).layout.planes.size
@@ -277,7 +335,9 @@ def test_activations_are_applied_after_the_bias(activation, slope, meaning):
 def test_nan_is_not_activated_away(activation):
     case = random_case(6, (1, 4, 4), 1, (1, 1))
     case.ifmap[0, 2, 3] = np.nan
-    assert np.isnan(case.kernel(activation=activation, slope=1.0)[0, 2, 3])
+    tally = Tally.of(1)
+    assert np.isnan(case.kernel(activation=activation, slope=1.0, tally=tally)[0, 2, 3])
+    assert np.isnan(tally.largest.view(np.float32)).all()
 
 
 class TestOrder:

@@ -1,4 +1,4 @@
-"""Activations, sums and copies."""
+"""Activations and copies."""
 
 from __future__ import annotations
 
@@ -40,15 +40,6 @@ def test_nan_stays_nan(code):
     values = np.array([np.nan], np.float32)
     elementwise.activate(values, code, np.float32(0.1))
     assert np.isnan(values).all()
-
-
-@pytest.mark.parametrize(
-    ("code", "expected"), [(elementwise.LINEAR, [1.5, -2, 8]), (elementwise.RELU, [1.5, 0, 8]), (elementwise.CLIP, [1.5, 0, 6])]
-)
-def test_add_activates_the_sum_even_in_place(code, expected):
-    total = np.array([1, 2, 3], np.float32)
-    elementwise.add(np.array([0.5, -4, 5], np.float32), total, code, np.float32(6), total)
-    assert total.tolist() == expected
 
 
 def test_upsample_repeats_rows_and_columns():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from accelsim.graph import Node
 from accelsim.kernels import pool, windows
 from accelsim.layers import avgpool, layer
+from accelsim.operators.base import UNTOLD, Tally
 
 
 @given(
@@ -29,15 +30,18 @@ def test_maxpool_equals_forward(channels, size, seed, **geometry):
     ifmap = np.random.default_rng(seed).standard_normal((channels, height, width)).astype(np.float32)
     node = Node(1, "pool", "maxpool", (0,), (1, 1, 1), kernel, stride, pad)
     expected = layer("maxpool").forward(node, [ifmap], {})
-    ofmap = np.full(expected.shape, np.nan, np.float32)
-    for first in range(channels):
-        windows.maxpool(ifmap, *kernel, *stride, *pad[:2], first, first + 1, ofmap)
-    np.testing.assert_array_equal(ofmap, expected)
+    for by_rows in (False, True):
+        ofmap, tally = np.full(expected.shape, np.nan, np.float32), Tally.of(channels)
+        for first in range(expected.shape[1] if by_rows else channels):
+            windows.maxpool(ifmap, *kernel, *stride, *pad[:2], ofmap, *tally, by_rows, first, first + 1)
+        np.testing.assert_array_equal(ofmap, expected)
+        np.testing.assert_array_equal(tally.largest.view(np.float32), np.abs(expected).max(axis=(1, 2)))
+        np.testing.assert_array_equal(tally.zeros, (expected == 0).sum(axis=(1, 2)))
 
 
 def test_padding_never_wins_over_negative_elements():
     ofmap = np.zeros((1, 2, 2), np.float32)
-    windows.maxpool(np.full((1, 2, 2), -3, np.float32), 2, 2, 1, 1, 0, 0, 0, 1, ofmap)
+    windows.maxpool(np.full((1, 2, 2), -3, np.float32), 2, 2, 1, 1, 0, 0, ofmap, *UNTOLD, False, 0, 1)
     assert (ofmap == -3).all()
 
 

@@ -10,17 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.kernels.compile import FLAGS
+from accelsim.kernels.jit import FLAGS
 from accelsim.kernels.windows import vectors
 from accelsim.kernels.windows.vectors import (
+    among,
     below,
+    count_zeros,
     every_second,
     fused,
+    increase,
     larger,
     leaky,
     load,
     load_within,
+    peak,
     plus,
+    raise_to,
     relu,
     store,
     store_first,
@@ -36,7 +41,7 @@ values = st.one_of(finite, st.sampled_from([0.0, -0.0, 2.0**-149, 1 + 2.0**-23, 
 # not kept on disk: the cache of a test would not see edits of the strips
 @numba.njit(**FLAGS | {"cache": False})
 def each(weight, left, right, low, high, found):
-    """Every function once. Shapes: left, right float32 [TWICE]; found float32 [11, TWICE]."""
+    """Every function once. Shapes: left, right float32 [TWICE]; found float32 [14, TWICE]."""
     x, s = load(zeros(ODD), left, 1), load(zeros(ODD), right, 0)
     flat = found.reshape(-1)
     store(fused(weight, x, s), flat, 0)
@@ -50,6 +55,15 @@ def each(weight, left, right, low, high, found):
     store(zeros(TWICE), flat, 8 * TWICE)
     store(larger(x, s), flat, 9 * TWICE)
     store_first(x, flat, 10 * TWICE, high)
+    store(among(x, low, high), flat, 11 * TWICE)
+    bits, counts = np.zeros(2, np.uint32), np.zeros(2, np.int64)
+    bits[0], counts[0] = peak(x), count_zeros(x)
+    raise_to(bits, 1, peak(s))
+    raise_to(bits, 1, peak(x))
+    increase(counts, 1, 3)
+    increase(counts, 1, count_zeros(s))
+    flat[12 * TWICE : 12 * TWICE + 2] = bits.view(np.float32)
+    flat[13 * TWICE : 13 * TWICE + 2] = counts
 
 
 @given(values, st.lists(st.tuples(values, values), min_size=TWICE, max_size=TWICE), st.integers(-3, 9), st.integers(-3, 9))
@@ -57,10 +71,18 @@ def each(weight, left, right, low, high, found):
 def test_compiled_strips_do_what_the_plain_functions_say(weight, pairs, low, high):
     weight = np.float32(weight)
     left, right = np.array(pairs, np.float32).T.copy()
-    found, expected = np.full((2, 11, TWICE), 7, np.float32)
+    found, expected = np.full((2, 14, TWICE), 7, np.float32)
     each(weight, left, right, low, high, found)
     getattr(each, "py_func", each)(weight, left, right, low, high, expected)
     assert found.tobytes() == expected.tobytes()
+
+
+def test_peaks_and_zeros_are_told_by_bits():
+    strip = np.array([-3, 0, -0.0, 2], np.float32)
+    assert peak(strip).view(np.float32) == 3
+    assert count_zeros(strip) == 2
+    assert peak(np.array([np.inf, np.nan], np.float32)) > np.float32(np.inf).view(np.uint32)
+    assert among(strip, 1, 3).tolist() == [0, 0, -0.0, 0]
 
 
 def nearest(value: Fraction) -> np.float32:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from accelsim.kernels.windows.conv import conv2d
 from accelsim.kernels.windows.depthwise import depthwise
 from accelsim.kernels.windows.finish import CLIP, LEAKY, LINEAR, RELU
+from accelsim.kernels.windows.maps import add, place
 from accelsim.kernels.windows.maxpool import maxpool
 from accelsim.kernels.windows.vectors import WIDE
 
-__all__ = ["CLIP", "LEAKY", "LINEAR", "RELU", "WIDE", "conv2d", "depthwise", "maxpool"]
+__all__ = ["CLIP", "LEAKY", "LINEAR", "RELU", "WIDE", "add", "conv2d", "depthwise", "maxpool", "place"]

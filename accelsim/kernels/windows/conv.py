@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.compile import inlined, kernel
-from accelsim.kernels.windows.finish import Numbers, finish, lay_out
+from accelsim.kernels.windows.finish import Bits, Numbers, finish, hand_in, lay_out, notes, tally
 from accelsim.kernels.windows.vectors import WIDE, Floats, fused, load, plus, zeros
 
 HALF, QUARTER = WIDE // 2, WIDE // 4
@@ -87,16 +87,19 @@ def conv2d(
     bias: Floats,
     activation: int,
     slope: np.float32,
+    ofmap: Floats,
+    largest: Bits,
+    none: Numbers,
+    by_rows: bool,
     first: int,
     last: int,
-    ofmap: Floats,
 ) -> None:
-    """Convolve a map with the blocks of four filters from `first` to `last`.
+    """Convolve a map: the rows of outputs from `first` to `last` or, if not `by_rows`, the blocks of four filters.
 
     Shapes:  ifmap float32 [C, H, W]; zero_channels bool [C]; planes int64 [Q, 2] (`finish.lay_out`), none where the map is read in place;
              of each tap, in the order of the sum: offsets, channels int64 [T]; chunks int64 [J + 1] (`order.py`);
              weights float32 [g, ceil(K/g/4), T, 4]; bias float32 [g * ceil(K/g/4) * 4]; ofmap float32 [K, Ho, Wo]; T = C/g*R*S;
-             blocks count through all groups
+             largest uint32 [K], none int64 [K]: 0, or both empty (`finish.tally`); blocks count through all groups
     Units:   elements; `band`: rows of outputs laid out together; `reach`: rows that a band needs beyond its own
     Raises:  nothing; `layers` has checked shapes, `layout` has bounded every read
     """
@@ -106,26 +109,31 @@ def conv2d(
     in_group, filters = C // groups, K // groups
     flat, flat_weights, out = ifmap.reshape(-1), weights.reshape(-1), ofmap.reshape(-1)
     laid_out = np.empty(planes.shape[0] * in_group * (band + reach) * Wo + WIDE if planes.shape[0] else 0, dtype=np.float32)
+    most, zeroes = notes(largest, none, by_rows)
     laid_out[max(0, laid_out.size - WIDE) :] = 0
     taps, cuts = np.empty(T, dtype=np.int64), np.empty(chunks.shape[0], dtype=np.int64)
-    for group in range(first // blocks, (last - 1) // blocks + 1):
+    from_row, to_row = (first, last) if by_rows else (0, Ho)
+    lowest, highest = (0, groups * blocks) if by_rows else (first, last)
+    for group in range(lowest // blocks, (highest - 1) // blocks + 1):
         live_taps(channels, zero_channels, group * in_group, chunks, taps, cuts)
-        from_block, to_block = max(first - group * blocks, 0), min(last - group * blocks, blocks)
-        for row in range(0, Ho, band):
-            positions = min(band, Ho - row) * Wo
+        from_block, to_block = max(lowest - group * blocks, 0), min(highest - group * blocks, blocks)
+        for row in range(from_row, to_row, band):
+            rows = min(band, to_row - row)
+            positions = rows * Wo
             if planes.shape[0]:
-                rows, channel = band + reach, group * in_group
-                lay_out(flat, zero_channels, channel, in_group, H, W, planes, stride_down, stride_along, row, rows, Wo, laid_out)
-                source, origin = laid_out, 0
+                channel, needed, tall = group * in_group, rows + reach, band + reach
+                lay_out(flat, zero_channels, channel, in_group, H, W, planes, stride_down, stride_along, row, needed, tall, Wo, laid_out)
+                source, origin, before = laid_out, 0, 0
             else:
-                source, origin = flat, group * in_group * H * W
+                source, origin, before = flat, group * in_group * H * W + row * Wo, row * Wo
             done = 0
             while done < positions:
                 left = positions - done
                 width = WIDE if left > HALF + QUARTER else HALF if left > QUARTER else QUARTER
                 # the last strip moves back over outputs already made: same sums, and no read behind the end
-                start = max(0, min(done, positions - width))
-                count = min(width, positions)
+                start = max(-before, min(done, positions - width))
+                count = min(width, positions - start)
+                old = done - start
                 done += width
                 for block in range(from_block, to_block):
                     k = group * filters + 4 * block
@@ -134,13 +142,15 @@ def conv2d(
                     b = (group * blocks + block) * 4
                     if width == WIDE:
                         sums = tile(zeros(WIDE), source, origin + start, taps, cuts, offsets, flat_weights, begin, bias, b)
-                        write(sums, filters - 4 * block, activation, slope, out, place, Ho * Wo, count, WIDE)
+                        write(sums, filters - 4 * block, activation, slope, out, place, Ho * Wo, old, count, WIDE, most, zeroes, k)
                     elif width == HALF:
                         half = tile(zeros(HALF), source, origin + start, taps, cuts, offsets, flat_weights, begin, bias, b)
-                        write(half, filters - 4 * block, activation, slope, out, place, Ho * Wo, count, HALF)
+                        write(half, filters - 4 * block, activation, slope, out, place, Ho * Wo, old, count, HALF, most, zeroes, k)
                     else:
                         quarter = tile(zeros(QUARTER), source, origin + start, taps, cuts, offsets, flat_weights, begin, bias, b)
-                        write(quarter, filters - 4 * block, activation, slope, out, place, Ho * Wo, count, QUARTER)
+                        write(quarter, filters - 4 * block, activation, slope, out, place, Ho * Wo, old, count, QUARTER, most, zeroes, k)
+    if by_rows:
+        hand_in(most, zeroes, largest, none)
 
 
 @inlined
@@ -152,14 +162,18 @@ def write(
     ofmap: Floats,
     place: int,
     plane: int,
+    old: int,
     count: int,
     width: int,
+    largest: Bits,
+    none: Numbers,
+    k: int,
 ) -> None:
     """Finish the strips of the first `filters` of four filters, whose planes lie `plane` elements apart."""
-    finish(sums[0], activation, slope, ofmap, place, count, width)
+    tally(finish(sums[0], activation, slope, ofmap, place, count, width), old, count, width, largest, none, k)
     if filters > 1:
-        finish(sums[1], activation, slope, ofmap, place + plane, count, width)
+        tally(finish(sums[1], activation, slope, ofmap, place + plane, count, width), old, count, width, largest, none, k + 1)
     if filters > 2:
-        finish(sums[2], activation, slope, ofmap, place + 2 * plane, count, width)
+        tally(finish(sums[2], activation, slope, ofmap, place + 2 * plane, count, width), old, count, width, largest, none, k + 2)
     if filters > 3:
-        finish(sums[3], activation, slope, ofmap, place + 3 * plane, count, width)
+        tally(finish(sums[3], activation, slope, ofmap, place + 3 * plane, count, width), old, count, width, largest, none, k + 3)
