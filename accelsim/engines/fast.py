@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -160,7 +162,7 @@ def pack_dram(machine: Machine, banks: Banks, transfers: int) -> loop.Dram:
     """An idle DRAM, and nothing in flight."""
     channels, requests = machine.read_channels + machine.write_channels, machine.requests_in_flight
     states, fronts = banks.new_channels(machine.bursts_in_flight)
-    counters = np.zeros(7, np.int64)
+    counters = np.zeros(9, np.int64)
     counters[loop.FREE] = requests
     jobs = np.tile(np.arange(-1, machine.outstanding_descriptors, dtype=np.int64), (channels, 1))
     jobs[:, 0] = machine.outstanding_descriptors
@@ -173,7 +175,8 @@ def pack_dram(machine: Machine, banks: Banks, transfers: int) -> loop.Dram:
         pieces=pieces(banks.channel_pieces),
         requests=rows(loop.REQUEST, requests),
         free=np.arange(requests, dtype=np.int64),
-        waiting=np.zeros(requests + 1, np.int64),
+        ends=np.zeros(3 * machine.bursts_in_flight, np.int64),
+        waiting=np.zeros((2, requests), np.int64),
         left=np.ones(transfers, np.int64),
         job_left=np.zeros((channels, machine.outstanding_descriptors), np.int64),
         job_free=jobs,
@@ -181,17 +184,23 @@ def pack_dram(machine: Machine, banks: Banks, transfers: int) -> loop.Dram:
     )
 
 
+@cache
+def fields(columns: str) -> np.dtype[np.void]:
+    """Columns of int64."""
+    return np.dtype([(name, np.int64) for name in columns.split()])
+
+
 def zeros(shape: int | tuple[int, ...], columns: str) -> loop.Rows:
     """A record array of int64 columns."""
-    return np.zeros(shape, [(name, np.int64) for name in columns.split()]).view(np.recarray)
+    return np.zeros(shape, fields(columns)).view(np.recarray)
 
 
 def rows(kind: str, count: int, **columns: Int | int) -> loop.Rows:
     """A record array of zeros but for the given columns."""
-    table = zeros(count, kind)
+    table = np.zeros(count, fields(kind))
     for name, column in columns.items():
         table[name] = column
-    return table
+    return table.view(np.recarray)
 
 
 def costs(machine: Machine) -> loop.Rows:
@@ -208,10 +217,8 @@ def costs(machine: Machine) -> loop.Rows:
 
 def peak_bytes(schedule: Schedule, allocated: Int, released: Int) -> Int:
     """Most bytes that the blocks of each class hold at once; a release and an allocation at the same instant do not add."""
-    peaks = np.zeros(len(schedule.slots), np.int64)
-    for tensor in range(len(schedule.slots)):
-        mine = (schedule.blocks.tensor == tensor) & (allocated != loop.UNKNOWN) & (released != loop.UNKNOWN)
-        size = schedule.blocks.bytes[mine]
-        times, change = np.concatenate([released[mine], allocated[mine]]), np.concatenate([-size, size])
-        peaks[tensor] = np.cumsum(change[np.argsort(times, kind="stable")]).max(initial=0)
-    return peaks
+    known = (allocated != loop.UNKNOWN) & (released != loop.UNKNOWN)
+    size = np.where(known, schedule.blocks.bytes, 0)
+    order = np.argsort(np.concatenate([released, allocated]), kind="stable")
+    change, tensor = np.concatenate([-size, size])[order], np.tile(schedule.blocks.tensor, 2)[order]
+    return np.array([np.cumsum(change[tensor == k]).max(initial=0) for k in range(len(schedule.slots))], np.int64)

@@ -116,9 +116,12 @@ def test_fast_engine_against_the_reference(
     benchmark: Any, shape: tuple[int, int, int], memory: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     schedule, kit = streams(*shape), KIT if memory == "flat" else banked(KIT, load_memory(DDR4), "full", 30_000)
-    began = time.process_time()
-    meaning = reference.run(schedule, kit)
-    slow = time.process_time() - began
+    spent = []
+    for _ in range(3):  # the first one loads machine code, which the fast engine does in its warm-up
+        began = time.process_time()
+        meaning = reference.run(schedule, kit)
+        spent.append(time.process_time() - began)
+    slow = min(spent)
     timeline = benchmark.pedantic(fast.run, args=(schedule, kit), rounds=15, warmup_rounds=1)
     least = benchmark.stats.stats.min
     benchmark.extra_info["times the reference"] = round(slow / least)

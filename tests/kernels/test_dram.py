@@ -37,7 +37,10 @@ def served(memory: Memory, requests: Sequence[tuple[int, int, int]]) -> list[int
     done, pending, now = [0] * len(requests), list(enumerate(requests)), 0
     while True:
         if state.next_event(channel) <= now:
-            control.step(channel, now)
+            tag = control.step(channel, now)
+            if tag != state.NONE:
+                assert named(channel, "DONE_KIND", "DONE_ARRIVAL") == [requests[tag][2], requests[tag][0]]
+                (done[tag],) = named(channel, "LAST_DATA")
         while pending and pending[0][1][0] <= now:
             tag, (_, burst, kind) = pending.pop(0)
             assert state.room(channel, kind)
@@ -45,11 +48,6 @@ def served(memory: Memory, requests: Sequence[tuple[int, int, int]]) -> list[int
         if not pending and state.idle(channel):
             break
         now = min([state.next_event(channel), *(request[0] for _, request in pending[:1])])
-    while state.done_time(channel) < state.NEVER:
-        time = state.done_time(channel)
-        tag, kind, arrival = state.take_done(channel)
-        assert (kind, arrival) == (requests[tag][2], requests[tag][0])
-        done[tag] = time
     return done
 
 
@@ -188,17 +186,14 @@ def test_every_request_is_served_once_and_the_bus_holds_one_burst_at_a_time(name
     channel = state.new_state(*packed(memory, state.PARAMETERS))
     tag, now, ends, done = 0, 1, [], {}
     while len(done) < len(bursts):
-        while state.done_time(channel) <= now:
-            ends.append(state.done_time(channel))
-            which, kind, arrival = state.take_done(channel)
+        which = control.step(channel, now) if state.next_event(channel) <= now else state.NONE
+        if which != state.NONE:
+            end, kind, arrival = named(channel, "LAST_DATA", "DONE_KIND", "DONE_ARRIVAL")
             assert which not in done
             assert kind == kinds[which]
-            assert ends[-1] >= arrival + memory.read_latency("hit") - memory.resolved["CL"] + min(
-                memory.resolved["CL"], memory.resolved["CWL"]
-            )
-            done[which] = ends[-1]
-        if state.next_event(channel) <= now:
-            control.step(channel, now)
+            assert end >= arrival + memory.read_latency("hit") - memory.resolved["CL"] + min(memory.resolved["CL"], memory.resolved["CWL"])
+            done[which] = end
+            ends.append(end)
         if tag < len(bursts) and state.room(channel, kinds[tag]):
             control.admit(channel, now, bursts[tag], kinds[tag], tag)
             tag += 1

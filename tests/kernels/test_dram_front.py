@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,15 +23,20 @@ requests = st.lists(
 
 
 def through_front(
-    memory: Memory, arrivals: list[tuple[int, int, int]], end: int, kind: int = front.FULL
+    memory: Memory, arrivals: list[tuple[int, int, int]], end: int, kind: int = front.FULL, *, ahead: bool = False
 ) -> tuple[dict[int, int], list[int]]:
-    """When each access was taken (writes) or had its data (reads), and what was counted; as an engine uses it."""
+    """When each access was taken (writes) or had its data (reads), and what was counted; as the engines use it."""
     layout = state if kind == front.FULL else inorder
     s, f = layout.new_state(*packed(memory, layout.PARAMETERS)), front.new_front(kind, max(1, len(arrivals)))
-    done: dict[int, int] = {}
+    ends, done = np.zeros((max(1, len(arrivals)), 3), np.int64), {}
 
     def until(clock: int) -> None:
         while front.due(f) < clock:
+            if ahead:
+                count = front.run(s, f, clock, ends.reshape(-1))
+                assert [arrivals[tag][2] for _, tag, _ in ends[:count]] == [way for way, _, _ in ends[:count]]
+                done.update({int(tag): int(time) for _, tag, time in ends[:count]})
+                continue
             now = front.due(f)
             taken, read, time = front.tick(s, f)
             done.update({taken: now} if taken >= 0 else {})
@@ -52,30 +59,43 @@ def by_hand(memory: Memory, arrivals: list[tuple[int, int, int]], end: int) -> t
         if now == end:
             controller.flush(s, now)
         if state.next_event(s) <= now:
-            controller.step(s, now)
+            tag = controller.step(s, now)
+            done.update({tag: int(s[state.LAST_DATA])} if tag >= 0 and s[state.DONE_KIND] == READ else {})
         if waiting and waiting[0][1][0] <= now and state.room(s, waiting[0][1][2]):
             tag, (_, burst, way) = waiting.pop(0)
             controller.admit(s, now, burst, way, tag)
             done.update({tag: now} if way == WRITE else {})
-        while state.done_time(s) < state.NEVER:
-            time = state.done_time(s)
-            tag, way, _ = state.take_done(s)
-            done.update({tag: time} if way == READ else {})
         if now >= end and not waiting and state.idle(s):
             break
     names = ("READS", "WRITES", "ACTIVATES", "REFRESHES", "HITS", "MISSES", "CONFLICTS", "LAST_DATA")
     return done, [int(s[getattr(state, name)]) for name in names]
 
 
+def placed(drawn: list[tuple[int, int, int]]) -> tuple[list[tuple[int, int, int]], int]:
+    """Arrivals at clocks instead of gaps, and an end after all of them."""
+    clocks = accumulate(gap for gap, _, _ in drawn)
+    arrivals = [(clock, burst, way) for clock, (_, burst, way) in zip(clocks, drawn, strict=True)]
+    return arrivals, 200 * len(drawn) + sum(gap for gap, _, _ in drawn) + 3000
+
+
 @settings(max_examples=60, deadline=None)
 @given(technologies, requests)
 def test_nothing_is_lost_by_leaving_clocks_and_idle_times_out(memory: Memory, drawn: list[tuple[int, int, int]]) -> None:
-    clock, arrivals = 0, []
-    for gap, burst, way in drawn:
-        clock += gap
-        arrivals.append((clock, burst, way))
-    end = 200 * len(drawn) + clock + 3000
+    arrivals, end = placed(drawn)
     assert through_front(memory, arrivals, end) == by_hand(memory, arrivals, end)
+
+
+@settings(max_examples=60, deadline=None)
+@given(technologies, requests, st.sampled_from([front.FULL, front.IN_ORDER]))
+def test_running_ahead_of_arrivals_changes_nothing(memory: Memory, drawn: list[tuple[int, int, int]], kind: int) -> None:
+    arrivals, end = placed(drawn)
+    assert through_front(memory, arrivals, end, kind, ahead=True) == through_front(memory, arrivals, end, kind)
+
+
+@given(st.lists(st.integers(0, 63), min_size=1))
+def test_the_first_bank_of_a_set_is_its_lowest_bit(banks: list[int]) -> None:
+    members = np.bitwise_or.reduce(np.int64(1) << np.array(banks))
+    assert state.first_of(members) == state.BANK_AT + state.BANK_SIZE * min(banks)
 
 
 @pytest.mark.parametrize("kind", [front.FULL, front.IN_ORDER])

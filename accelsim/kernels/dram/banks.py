@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from accelsim.kernels.compile import inlined, kernel
 from accelsim.kernels.dram import state as at
-from accelsim.kernels.dram.state import ACTIVATE, NEVER, NONE, READ, STAGED, STRICT, WRITE, Int, drop, join
+from accelsim.kernels.dram.state import ACTIVATE, EITHER, NEVER, NONE, PRECHARGE, READ, STAGED, STRICT, WRITE, Int
 
 
 @inlined
@@ -16,14 +16,14 @@ def oldest(s: Int, bank: int) -> int:
     return int(writes if reads == NONE or (writes != NONE and s[writes + at.ORDER] < s[reads + at.ORDER]) else reads)
 
 
-@kernel
+@inlined
 def review(s: Int, bank: int) -> None:
     """The queue or the row of a bank has changed: which commands has it a use for, and from when?"""
-    head = oldest(s, bank)
-    read = write = act = close = NEVER
-    if s[bank + at.OPEN_ROW] == NONE:
+    head, row = oldest(s, bank), s[bank + at.OPEN_ROW]
+    read = write = change = NEVER
+    if row == NONE:
         if head != NONE:
-            act = s[bank + at.ACTIVATE_TIME]
+            change = s[bank + at.ACTIVATE_TIME]
     else:
         if s[bank + at.QUEUED_HITS] > 0 and (s[at.CONTROLLER] == STAGED or s[at.SERVING] == READ):
             read = s[bank + at.COLUMN_TIME]
@@ -31,43 +31,44 @@ def review(s: Int, bank: int) -> None:
             write = s[bank + at.COLUMN_TIME_WRITE]
         if head == NONE:
             if s[at.CLOSED_PAGE] == 1 and s[bank + at.LENGTH] == 0:
-                close = s[bank + at.PRECHARGE_TIME]
-        elif s[head + at.ROW] != s[bank + at.OPEN_ROW] and (min(read, write) == NEVER or s[bank + at.COLUMNS] >= s[at.HIT_CAP]):
-            close = s[bank + at.PRECHARGE_TIME]
-    s[bank + at.READY], s[bank + at.READY_WRITE] = read, write
-    s[bank + at.READY_ACTIVATE], s[bank + at.READY_PRECHARGE] = act, close
-    sole, uses = at.SEVERAL, 0
-    for command in range(4):
-        if s[bank + at.READY + command] != NEVER:
-            sole, uses = command, uses + 1
-    s[bank + at.SOLE] = sole if uses == 1 else at.SEVERAL
-    if uses > 0:
-        join(s, bank, at.USERS)
-    else:
-        drop(s, bank, at.USERS)
+                change = s[bank + at.PRECHARGE_TIME]
+        elif s[head + at.ROW] != row and (min(read, write) == NEVER or s[bank + at.COLUMNS] >= s[at.HIT_CAP]):
+            change = s[bank + at.PRECHARGE_TIME]
+    s[bank + at.READY], s[bank + at.READY_WRITE], s[bank + at.READY_ROW] = read, write, change
+    s[bank + at.COLUMN_KIND] = READ if write == NEVER else WRITE if read == NEVER else EITHER
+    s[bank + at.ROW_COMMAND] = ACTIVATE if row == NONE else PRECHARGE
+    bit = s[bank + at.BIT]
+    columns, rows = s[at.COLUMN_USERS] | bit, s[at.ROW_USERS] | bit
+    s[at.COLUMN_USERS] = columns if min(read, write) < NEVER else columns ^ bit
+    s[at.ROW_USERS] = rows if change < NEVER else rows ^ bit
 
 
 @inlined
-def offer(s: Int, bank: int, now: int) -> int:
-    """The key of the next command of a bank: from when, `now` or later; how far it is in turn; precharge, activate, column."""
-    group, only = s[bank + at.GROUP], s[at.ONLY]
-    turn = ((s[bank + at.NUMBER] - s[at.LAST_BANK] - 1) & (s[at.BANKS] - 1)) << 2
-    command = s[bank + at.SOLE]
-    if command != at.SEVERAL and only == at.ANY:
-        time = max(s[bank + at.READY + command], s[at.RANK_READ + command], s[group + command], now)
-        return int(time << 8 | turn | (3 - command))
-    key = NEVER << 8
-    if only != at.COLUMNS_ONLY:
-        close = max(s[bank + at.READY_PRECHARGE], s[at.RANK_PRECHARGE], now)
-        act = max(s[bank + at.READY_ACTIVATE], s[at.RANK_ACTIVATE], s[group + ACTIVATE], now)
-        key = min(close << 8 | turn, act << 8 | turn | (3 - ACTIVATE))
-    if only != at.ROWS:
+def turn_of(s: Int, bank: int) -> int:
+    """How far a bank is in turn after the last one, in its place in a key."""
+    return int(((s[bank + at.NUMBER] - s[at.LAST_BANK] - 1) & (s[at.BANKS] - 1)) << 2)
+
+
+@inlined
+def offer_row(s: Int, bank: int, now: int) -> int:
+    """The key of the row command that a bank has a use for: from when, `now` or later; its turn; precharge, activate, column."""
+    command = s[bank + at.ROW_COMMAND]
+    time = max(s[bank + at.READY_ROW], s[at.RANK_READ + command], s[s[bank + at.GROUP] + command], now)
+    return int(time << 8 | turn_of(s, bank) | (3 - command))
+
+
+@inlined
+def offer_column(s: Int, bank: int, now: int) -> int:
+    """The key of the column command that a bank has a use for; of two at once, of the older request's."""
+    group, kind = s[bank + at.GROUP], s[bank + at.COLUMN_KIND]
+    if kind == EITHER:
         read = max(s[bank + at.READY], s[at.RANK_READ], s[group], now)
         write = max(s[bank + at.READY_WRITE], s[at.RANK_WRITE], s[group + WRITE], now)
-        if read == write < NEVER and s[s[bank + at.FIRST_HIT] + at.ORDER] < s[s[bank + at.FIRST_HIT_WRITE] + at.ORDER]:
-            write = NEVER
-        key = min(key, write << 8 | turn | (3 - WRITE), read << 8 | turn | (3 - READ))
-    return int(key)
+        kind = WRITE if write <= read else READ
+        if read == write and s[s[bank + at.FIRST_HIT] + at.ORDER] < s[s[bank + at.FIRST_HIT_WRITE] + at.ORDER]:
+            kind = READ
+    time = max(s[bank + at.READY + kind], s[at.RANK_READ + kind], s[group + kind], now)
+    return int(time << 8 | turn_of(s, bank) | (3 - kind))
 
 
 @inlined
@@ -95,8 +96,8 @@ def enter(s: Int, e: int, now: int) -> None:
         review(s, bank)
         if s[at.CHOICE] == bank or s[at.CONTROLLER] == STRICT:
             s[at.STALE] = 1
-        elif s[at.STALE] == 0 and s[bank + at.PLACE + at.USERS] != NONE:
-            key = offer(s, bank, now)
+        elif s[at.STALE] == 0:
+            key = min(offer_row(s, bank, now), offer_column(s, bank, now))
             if key < s[at.KEY]:
                 s[at.KEY], s[at.CHOICE], s[at.COMMAND_TIME] = key, bank, key >> 8
 
@@ -139,10 +140,7 @@ def serve(s: Int, bank: int, kind: int, now: int) -> None:
         s[at.RANK_READ] = max(s[at.RANK_READ], now + s[at.WRITE_TO_READ_SHORT])
         s[group + READ] = max(s[group + READ], now + s[at.WRITE_TO_READ_LONG])
         s[bank + at.PRECHARGE_TIME] = max(s[bank + at.PRECHARGE_TIME], now + s[at.WRITE_TO_PRECHARGE])
-    s[at.LAST_DATA] = end
-    k = s[at.RING] + at.DONE_SIZE * s[at.RING_HIGH]
-    s[k], s[k + 1], s[k + 2], s[k + 3] = s[e + at.TAG], end, kind, s[e + at.ARRIVAL]
-    s[at.RING_HIGH] = s[at.RING_HIGH] + 1 if k + at.DONE_SIZE < s.size else 0
+    s[at.LAST_DATA], s[at.DONE], s[at.DONE_KIND], s[at.DONE_ARRIVAL] = end, s[e + at.TAG], kind, s[e + at.ARRIVAL]
 
 
 @inlined

@@ -11,19 +11,34 @@ from __future__ import annotations
 
 from accelsim.kernels.compile import inlined, kernel
 from accelsim.kernels.dram import state as at
-from accelsim.kernels.dram.banks import activate, enter, offer, oldest, precharge, refresh, review, serve
-from accelsim.kernels.dram.state import ACTIVATE, NEVER, NONE, PRECHARGE, READ, STAGED, STRICT, WRITE, Int, drop, join, locate
+from accelsim.kernels.dram.banks import activate, enter, offer_column, offer_row, oldest, precharge, refresh, review, serve
+from accelsim.kernels.dram.state import ACTIVATE, NEVER, NONE, READ, STAGED, STRICT, WRITE, Int, first_of, locate
 
 
-@kernel
+@inlined
 def choose(s: Int, now: int) -> None:
-    """Find the next command, which will be issued at `now` or later: its time, and which bank comes first by then."""
-    best, choice = NEVER << 8, NONE
-    for k in range(at.USERS_AT, at.USERS_AT + s[at.LISTED + at.USERS]):
-        key = offer(s, s[k], now)
-        if key < best:
-            best, choice = key, s[k]
-    s[at.STALE], s[at.KEY], s[at.CHOICE], s[at.COMMAND_TIME] = 0, best, choice, best >> 8
+    """Find the next command, which will be issued at `now` or later: its time, and which bank comes first by then.
+
+    Banks that want a column are asked in turn, so that the first of those that can have it as soon as any column may be is the one.
+    """
+    key, choice, only = NEVER << 8, NONE, s[at.ONLY]
+    users = s[at.ROW_USERS] if only != at.COLUMNS_ONLY else 0
+    while users != 0:
+        bank = first_of(users)
+        users ^= s[bank + at.BIT]
+        other = offer_row(s, bank, now)
+        if other < key:
+            key, choice = other, bank
+    users, first = s[at.COLUMN_USERS] if only != at.ROWS else 0, max(min(s[at.RANK_READ], s[at.RANK_WRITE]), now)
+    while users != 0 and key >> 8 >= first:
+        bank = first_of(users & s[at.LATER_BANKS] if users & s[at.LATER_BANKS] != 0 else users)
+        users ^= s[bank + at.BIT]
+        other = offer_column(s, bank, now)
+        if other < key:
+            key, choice = other, bank
+        if other >> 8 == first:
+            break
+    s[at.STALE], s[at.KEY], s[at.CHOICE], s[at.COMMAND_TIME] = 0, key, choice, key >> 8
 
 
 @inlined
@@ -31,11 +46,8 @@ def due(s: Int, bank: int, now: int, only: int) -> int:
     """Strict controller: the command that a bank may issue now, or NONE."""
     group = s[bank + at.GROUP]
     if only == at.ROWS:
-        if max(s[bank + at.READY_PRECHARGE], s[at.RANK_PRECHARGE]) <= now:
-            return PRECHARGE
-        if max(s[bank + at.READY_ACTIVATE], s[at.RANK_ACTIVATE], s[group + ACTIVATE]) <= now:
-            return ACTIVATE
-        return NONE
+        command = s[bank + at.ROW_COMMAND]
+        return int(command if max(s[bank + at.READY_ROW], s[at.RANK_READ + command], s[group + command]) <= now else NONE)
     for kind in (READ, WRITE):
         if max(s[bank + at.READY + kind], s[at.RANK_READ + kind], s[group + kind]) <= now:
             return kind
@@ -72,11 +84,12 @@ def issue(s: Int, now: int) -> int:
         if found == NONE:
             found = oldest_due(s, now, at.ROWS)
         bank, command = found >> 2, found & 3
-    s[at.LAST_BANK], s[at.STALE] = s[bank + at.NUMBER], 1
+    s[at.LAST_BANK], s[at.LATER_BANKS], s[at.STALE] = s[bank + at.NUMBER], s[bank + at.LATER], 1
     if command <= WRITE:
         serve(s, bank, command, now)
-        # A hit that leaves a bank with hits of the same kind and a hit at its head changes nothing.
-        if s[bank + at.QUEUED_HITS + command] == 0 or s[oldest(s, bank) + at.ROW] != s[bank + at.OPEN_ROW]:
+        # A hit that leaves a bank with hits of the same kind, and with no wish to close, changes nothing.
+        capped = s[bank + at.COLUMNS] >= s[at.HIT_CAP]
+        if s[bank + at.QUEUED_HITS + command] == 0 or (capped and s[oldest(s, bank) + at.ROW] != s[bank + at.OPEN_ROW]):
             review(s, bank)
         if s[at.CONTROLLER] == STAGED:
             if s[bank + at.LENGTH] == s[at.BANK_QUEUE] - 1:
@@ -114,19 +127,17 @@ def free(s: Int, bank: int, now: int) -> None:
     """The queue of a bank is no longer full."""
     for kind in range(2):
         if s[bank + at.FIRST_WAITING + kind] != NONE:
-            join(s, bank, at.MOVABLE + kind)
+            s[at.MOVABLE + kind] |= s[bank + at.BIT]
             if kind == (WRITE if s[at.DRAINING] > 0 else READ):
                 s[at.TRANSFER_TIME] = min(s[at.TRANSFER_TIME], now)
 
 
 @inlined
-def full(s: Int, bank: int) -> bool:
-    """Staged controller: whether the queue of a bank is full; then nothing can be moved there."""
-    if s[bank + at.LENGTH] < s[at.BANK_QUEUE]:
-        return False
-    drop(s, bank, at.MOVABLE + READ)
-    drop(s, bank, at.MOVABLE + WRITE)
-    return True
+def fill(s: Int, bank: int) -> None:
+    """Staged controller: where the queue of a bank has become full, nothing can be moved there."""
+    if s[bank + at.LENGTH] == s[at.BANK_QUEUE]:
+        s[at.MOVABLE] &= ~s[bank + at.BIT]
+        s[at.MOVABLE + WRITE] &= ~s[bank + at.BIT]
 
 
 @inlined
@@ -137,44 +148,53 @@ def transfer(s: Int, now: int) -> None:
         s[at.DRAINING] = waiting
     kind = WRITE if s[at.DRAINING] > 0 else READ
     s[at.TRANSFER_TIME] = NEVER
-    banks = at.LIST_AT + at.MAX_BANKS * kind
-    count = s[at.LISTED + kind]
-    if count == 0:
+    movable = s[at.MOVABLE + kind]
+    if movable == 0:
         return
-    bank = s[banks]
+    bank = first_of(movable)
+    movable ^= s[bank + at.BIT]
     e = s[bank + at.FIRST_WAITING + kind]
-    for k in range(banks + 1, banks + count):
-        other = s[s[k] + at.FIRST_WAITING + kind]
+    while movable != 0:
+        another = first_of(movable)
+        movable ^= s[another + at.BIT]
+        other = s[another + at.FIRST_WAITING + kind]
         if s[other + at.ARRIVAL] < s[e + at.ARRIVAL]:
-            bank, e = s[k], other
+            bank, e = another, other
     s[bank + at.FIRST_WAITING + kind] = s[e + at.NEXT]
     if s[e + at.NEXT] == NONE:
-        drop(s, bank, at.MOVABLE + kind)
+        s[at.MOVABLE + kind] ^= s[bank + at.BIT]
     s[at.WAITING + kind] -= 1
     s[at.DRAINING] -= kind
     enter(s, e, now + 1)
-    full(s, bank)
-    if s[at.LISTED + (WRITE if s[at.DRAINING] > 0 else READ)] > 0 or (s[at.DRAINING] == 0 and s[at.WAITING + WRITE] >= s[at.HIGH]):
+    fill(s, bank)
+    if s[at.MOVABLE + (WRITE if s[at.DRAINING] > 0 else READ)] != 0 or (s[at.DRAINING] == 0 and s[at.WAITING + WRITE] >= s[at.HIGH]):
         s[at.TRANSFER_TIME] = now + 1
 
 
 @inlined
-def step(s: Int, now: int) -> None:
-    """What the controller does at clock `now`: refresh or one command, then one transfer."""
+def step(s: Int, now: int) -> int:
+    """What the controller does at clock `now`: refresh or one command, then one transfer.
+
+    Returns the tag of the request whose column command that was, or NONE; LAST_DATA, DONE_KIND and DONE_ARRIVAL tell more of it.
+    """
+    s[at.DONE] = NONE
     if now >= s[at.REFRESH_DUE]:
         refresh(s, now)
-    elif s[at.COMMAND_TIME] <= now:
-        command = issue(s, now)
-        if s[at.DUAL_COMMAND] == 1:
-            s[at.ONLY] = at.ROWS if command <= WRITE else at.COLUMNS_ONLY
+    else:
+        more = s[at.DUAL_COMMAND]
+        while s[at.COMMAND_TIME] <= now:
+            command = issue(s, now)
+            if more == 0:
+                break
+            more, s[at.ONLY] = 0, at.ROWS if command <= WRITE else at.COLUMNS_ONLY
             choose(s, now)
-            if s[at.COMMAND_TIME] == now:
-                issue(s, now)
+        if s[at.ONLY] != at.ANY:
             s[at.ONLY], s[at.STALE] = at.ANY, 1
     if s[at.TRANSFER_TIME] <= now:
         transfer(s, now)
     if s[at.STALE] == 1:
         choose(s, now + 1)
+    return int(s[at.DONE])
 
 
 @inlined
@@ -192,11 +212,11 @@ def admit(s: Int, now: int, burst: int, kind: int, tag: int) -> None:
         if s[at.STALE] == 1:
             choose(s, now + 1)
         return
-    has_room = not full(s, bank)
+    has_room = s[bank + at.LENGTH] < s[at.BANK_QUEUE]
     if kind == READ and has_room and s[at.DRAINING] == 0 and min(s[at.TRANSFER_TIME], s[at.COMMAND_TIME], s[at.REFRESH_DUE]) > now + 1:
         # Nothing comes before it or sees the difference, so the transfer of the next clock is made at once.
         enter(s, e, now + 2)
-        full(s, bank)
+        fill(s, bank)
         if s[at.STALE] == 1:
             choose(s, now + 2)
         return
@@ -209,7 +229,7 @@ def admit(s: Int, now: int, burst: int, kind: int, tag: int) -> None:
     s[bank + at.LAST_WAITING + kind] = e
     s[at.WAITING + kind] += 1
     if has_room:
-        join(s, bank, at.MOVABLE + kind)
+        s[at.MOVABLE + kind] |= s[bank + at.BIT]
     writes = s[at.WAITING + WRITE]
     if s[at.DRAINING] == 0 and kind == WRITE:
         wanted = writes >= s[at.HIGH] or (writes > s[at.LOW] and s[at.QUEUED] == 0)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from accelsim.kernels.compile import inlined, kernel
 from accelsim.kernels.dram import state as at
 from accelsim.kernels.dram.controller import admit, step
-from accelsim.kernels.dram.state import BARRIER, NEVER, READ, WRITE, Int, done_time, idle, next_event, room, take_done
+from accelsim.kernels.dram.state import BARRIER, NEVER, NONE, READ, WRITE, Int, idle, next_event, room
 
 
 @inlined
-def earliest(s: Int, now: int, i: int, kinds: Int, flying: int, last: int, outstanding: int, gap: int, setup: int) -> int:
-    """From which clock, `now` or later, the driver offers request i, as far as it is known."""
+def earliest(now: int, i: int, kinds: Int, flying: int, passed: int, last: int, outstanding: int, gap: int, setup: int) -> int:
+    """From which clock, `now` or later, the driver offers request i, as far as it is known; `passed`: when the next data has passed."""
     if i == kinds.size:
         return NEVER
     if kinds[i] & WRITE == 0 and flying >= outstanding:
-        return done_time(s)
+        return passed
     time = max(now, i * gap + 1)
     if kinds[i] & BARRIER:
-        time = max(time, last + setup) if flying == 0 else done_time(s)
+        time = max(time, last + setup) if flying == 0 else passed
     return time
 
 
@@ -30,24 +32,29 @@ def stream(s: Int, bursts: Int, kinds: Int, outstanding: int, gap: int, setup: i
              when none is and `setup` clocks have passed since the last one.
     """
     i, now, flying, last = 0, 1, 0, 0
+    ends, reads = np.full(bursts.size + 1, NEVER), np.zeros(bursts.size, np.int64)  # in the order of the data
+    low = high = 0
     while i < bursts.size or flying > 0 or not idle(s):
-        while done_time(s) <= now:
-            last = done_time(s) - 1
-            tag, kind, arrival = take_done(s)
-            if kind == READ:
-                flying -= 1
-                latency[tag] = last - arrival
+        while ends[low] <= now:
+            last = ends[low] - 1
+            flying -= reads[low]
+            low += 1
         if next_event(s) <= now:
-            step(s, now)
-        wait = earliest(s, now, i, kinds, flying, last, outstanding, gap, setup)
+            tag = step(s, now)
+            if tag != NONE:
+                ends[high], reads[high] = s[at.LAST_DATA], 1 - s[at.DONE_KIND]
+                if s[at.DONE_KIND] == READ:
+                    latency[tag] = s[at.LAST_DATA] - 1 - s[at.DONE_ARRIVAL]
+                high += 1
+        wait = earliest(now, i, kinds, flying, ends[low], last, outstanding, gap, setup)
         if wait <= now:
             kind = kinds[i] & WRITE
             if room(s, kind):
                 admit(s, now, bursts[i], kind, i)
                 flying += 1 - kind
                 i += 1
-                wait = earliest(s, now + 1, i, kinds, flying, last, outstanding, gap, setup)
+                wait = earliest(now + 1, i, kinds, flying, ends[low], last, outstanding, gap, setup)
             else:
                 wait = NEVER
-        now = max(now + 1, min(wait, next_event(s), done_time(s) if wait == NEVER else NEVER))
+        now = max(now + 1, min(wait, next_event(s), ends[low] if wait == NEVER else NEVER))
     return int(s[at.LAST_DATA])

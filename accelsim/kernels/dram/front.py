@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from accelsim.kernels.compile import inlined, kernel
 from accelsim.kernels.dram import inorder, state
 from accelsim.kernels.dram.controller import admit, flush, step
-from accelsim.kernels.dram.state import NEVER, NONE, READ, WRITE, done_time, idle, next_event, room, take_done
+from accelsim.kernels.dram.state import NEVER, NONE, READ, WRITE, idle, next_event, room
 
 Int = NDArray[np.int64]
 
@@ -57,18 +57,22 @@ def look(s: Int, f: Int) -> None:
 
 
 @kernel
+def work(s: Int, now: int) -> None:
+    """One clock of the controller, whose ends nobody waits for."""
+    step(s, now)
+
+
+@kernel
 def rest(s: Int, f: Int, clock: int) -> None:
     """Come up to `clock`, at most: write what is being written, pass long times with nothing but refresh (the first closes all banks)."""
     if f[CONTROLLER] == FULL:
         while not idle(s) and max(next_event(s), f[AFTER]) < clock:
             now = max(next_event(s), f[AFTER])
-            step(s, now)
-            if done_time(s) < NEVER:
-                take_done(s)
+            work(s, now)
             f[AFTER] = now + 1
         if idle(s) and clock - s[state.REFRESH_DUE] > 2 * s[state.REFRESH_INTERVAL]:
             now = max(f[AFTER], s[state.REFRESH_DUE])
-            step(s, now)
+            work(s, now)
             f[AFTER] = now + 1
             more = max(0, (clock - s[state.REFRESH_DUE]) // s[state.REFRESH_INTERVAL] - 1)
             s[state.REFRESH_DUE] += more * s[state.REFRESH_INTERVAL]
@@ -80,7 +84,7 @@ def rest(s: Int, f: Int, clock: int) -> None:
         s[inorder.REFRESHES] += more
 
 
-@kernel
+@inlined
 def arrive(s: Int, f: Int, clock: int, burst: int, count: int, kind: int, tag: int) -> None:
     """Accesses from `burst` on arrive at `clock`, which is not yet done; the caller has seen that there is room in the ring."""
     if f[OPEN] == 0:
@@ -107,41 +111,97 @@ def leave(f: Int) -> None:
 
 
 @inlined
+def pass_one(s: Int, f: Int) -> tuple[int, int, int]:
+    """Serve the first access in the ring of an in-order channel at the clock that is due.
+
+    Returns READ or WRITE, its tag, and when it had its data or was taken.
+    """
+    now, head = f[WAKE], f[HEAD]
+    kind, tag, end = f[head + KIND], f[head + TAG], now
+    if kind == WRITE:
+        inorder.write(s, now, f[head + BURST])
+    else:
+        end = inorder.read(s, now, f[head + BURST])
+    leave(f)
+    f[OPEN] -= 1
+    f[AFTER] = now + 1
+    look(s, f)
+    return kind, tag, end
+
+
+@inlined
 def tick(s: Int, f: Int) -> tuple[int, int, int]:
     """Do all that happens at the clock that is due.
 
     Returns the tag of a write that was taken, the tag of a read whose end is now known (NONE for none), and that end, in clocks.
     """
+    if f[CONTROLLER] != FULL:
+        kind, tag, end = pass_one(s, f)
+        return int(tag if kind == WRITE else NONE), int(tag if kind == READ else NONE), int(end)
     now, head = f[WAKE], f[HEAD]
     taken, read, end = NONE, NONE, 0
-    if f[CONTROLLER] == FULL:
-        if next_event(s) <= now:
-            step(s, now)
-        if f[COUNT] > 0 and f[head + CLOCK] <= now and room(s, f[head + KIND]):
-            admit(s, now, f[head + BURST], f[head + KIND], f[head + TAG])
-            if f[head + KIND] == WRITE:
-                taken = f[head + TAG]
-            leave(f)
-        if done_time(s) < NEVER:
-            time = done_time(s)
-            tag, kind, _ = take_done(s)
-            if kind == READ:
-                read, end = tag, time
-    else:
+    if next_event(s) <= now:
+        tag = step(s, now)
+        if tag != NONE and s[state.DONE_KIND] == READ:
+            read, end = tag, s[state.LAST_DATA]
+            f[OPEN] -= 1
+    if f[COUNT] > 0 and f[head + CLOCK] <= now and room(s, f[head + KIND]):
+        admit(s, now, f[head + BURST], f[head + KIND], f[head + TAG])
         if f[head + KIND] == WRITE:
-            inorder.write(s, now, f[head + BURST])
             taken = f[head + TAG]
-        else:
-            end = inorder.read(s, now, f[head + BURST])
-            read = f[head + TAG]
+            f[OPEN] -= 1
         leave(f)
-    if taken != NONE:
-        f[OPEN] -= 1
-    if read != NONE:
-        f[OPEN] -= 1
     f[AFTER] = now + 1
     look(s, f)
     return int(taken), int(read), int(end)
+
+
+@kernel
+def run(s: Int, f: Int, until: int, ends: Int) -> int:
+    """Do the clock that is due and all on which nothing that is yet to arrive has any bearing; how many ends they gave.
+
+    As long as something waits in the ring, what arrives later comes behind it, and each clock is known. Without, it stops before `until`
+    or at the first end, which may let others send. `tick` is the same for one clock.
+
+    Shapes:  ends int64 [3 * accesses in flight]: of each READ whose end is known or WRITE that was taken: that, its tag, its clock
+    """
+    at = 0
+    if f[CONTROLLER] != FULL:
+        while f[COUNT] > 0:
+            ends[at], ends[at + 1], ends[at + 2] = pass_one(s, f)
+            at += 3
+        return at // 3
+    now, count, opened = f[WAKE], f[COUNT], f[OPEN]
+    head = f[HEAD]
+    clock = f[head + CLOCK] if count > 0 else NEVER
+    burst, kind, whose, left = f[head + BURST], f[head + KIND], f[head + TAG], f[head + LEFT]
+    event = next_event(s)
+    while True:
+        if event <= now:
+            tag = step(s, now)
+            if tag != NONE and s[state.DONE_KIND] == READ:
+                ends[at], ends[at + 1], ends[at + 2] = READ, tag, s[state.LAST_DATA]
+                at += 3
+                opened -= 1
+        if clock <= now and room(s, kind):
+            admit(s, now, burst, kind, whose)
+            if kind == WRITE:
+                ends[at], ends[at + 1], ends[at + 2] = WRITE, whose, now
+                at += 3
+                opened -= 1
+            burst, left = burst + 1, left - 1
+            if left == 0:
+                head, count = head + SIZE if head + SIZE < f.size else RING, count - 1
+                clock = f[head + CLOCK] if count > 0 else NEVER
+                burst, kind, whose, left = f[head + BURST], f[head + KIND], f[head + TAG], f[head + LEFT]
+        after, event = now + 1, next_event(s)
+        now = max(after, min(event, clock) if room(s, kind) else event)
+        if opened == 0 or (count == 0 and (at > 0 or now >= until)):
+            break
+    f[WAKE], f[COUNT], f[OPEN], f[HEAD] = now, count, opened, head
+    f[head + BURST], f[head + LEFT] = burst, left
+    f[AFTER] = after
+    return at // 3
 
 
 @kernel
@@ -159,7 +219,5 @@ def close(s: Int, f: Int, clock: int) -> None:
         if not flushed and now >= clock:
             now, flushed = max(clock, f[AFTER]), True
             flush(s, now)
-        step(s, now)
-        if done_time(s) < NEVER:
-            take_done(s)
+        work(s, now)
         f[AFTER] = now + 1

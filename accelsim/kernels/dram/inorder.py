@@ -87,7 +87,7 @@ def refresh(s: Int) -> None:
     s[REFRESH_DUE] += s[REFRESH_INTERVAL]
 
 
-@kernel
+@inlined
 def place(s: Int, arrival: int, burst: int, kind: int) -> int:
     """The clock of the column command of a burst, after all before it."""
     b = 0

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.compile import inlined, kernel
+from accelsim.kernels.dram.vectors import lowest
 
 Int = NDArray[np.int64]
 
@@ -39,36 +40,34 @@ the watermark. `row_shift`: bits of a burst index below its row."""
 (
     PIECES,  # bank bits: pieces of (shift, mask, place) from PIECE_AT on
     COMMAND_TIME, LAST_BANK, KEY, CHOICE,  # when the next command is issued; the bank of the last one; what `choose` has found
-    TRANSFER_TIME, DRAINING, SERVING, QUEUED, ONLY, STALE, FREE, SEQUENCE, RING, RING_LOW, RING_HIGH, FAW_SLOT,
+    TRANSFER_TIME, DRAINING, SERVING, QUEUED, ONLY, STALE, FREE, SEQUENCE, DONE, DONE_KIND, DONE_ARRIVAL, FAW_SLOT,
     REFRESH_DUE, RANK_READ, RANK_WRITE, RANK_ACTIVATE, RANK_PRECHARGE,  # not before
     READS, WRITES, ACTIVATES, PRECHARGES, REFRESHES, HITS, MISSES, CONFLICTS, LAST_DATA,  # counters; end of the last data
 ) = range(33, 64)  # fmt: skip
 WAITING = 64  # + kind: requests that the controller holds (staged: those that no bank's queue has taken)
-LISTED = 66  # + list: how many banks are in it
+MOVABLE, COLUMN_USERS, ROW_USERS, LATER_BANKS = 66, 68, 69, 70
+"""Sets of banks, a bit each. MOVABLE + kind: those whose queue has room and for which requests wait; COLUMN_USERS, ROW_USERS: those that
+have a use for a column, or a row command; LATER_BANKS: those after LAST_BANK."""
 FAW_AT = 72  # four ACT times + four_activates
 PIECE_AT = 80
 MAX_BANKS = 64
-LIST_AT = 112  # + MAX_BANKS * list: banks in no order
-MOVABLE, USERS = 0, 2
-USERS_AT = LIST_AT + MAX_BANKS * USERS
-"""Lists of banks. MOVABLE + kind: those whose queue has room and for which requests wait; USERS: those that have a use for a command."""
-GROUP_AT = LIST_AT + 3 * MAX_BANKS  # + GROUP_SIZE * group: not before, by command
+GROUP_AT = 112  # + GROUP_SIZE * group: not before, by command
 GROUP_SIZE = 4
 BANK_AT = GROUP_AT + GROUP_SIZE * MAX_BANKS
 (
-    OPEN_ROW, GROUP, NUMBER, SOLE, READY, READY_WRITE, READY_ACTIVATE, READY_PRECHARGE,
+    OPEN_ROW, GROUP, NUMBER, BIT, READY, READY_WRITE, READY_ROW, COLUMN_KIND, ROW_COMMAND,
     COLUMN_TIME, COLUMN_TIME_WRITE, PRECHARGE_TIME, ACTIVATE_TIME, COLUMNS, TOUCH, LENGTH,
     HEAD, HEAD_WRITE, TAIL, TAIL_WRITE, QUEUED_HITS, QUEUED_HITS_WRITE, FIRST_HIT, FIRST_HIT_WRITE,
-    FIRST_WAITING, FIRST_WAITING_WRITE, LAST_WAITING, LAST_WAITING_WRITE, PLACE,
-) = range(28)  # fmt: skip
+    FIRST_WAITING, FIRST_WAITING_WRITE, LAST_WAITING, LAST_WAITING_WRITE, LATER,
+) = range(29)  # fmt: skip
 BANK_SIZE = 32
-"""Of a bank: READY + command: from when it could use that command, NEVER where it has no use for it; SOLE: the one command that it has a
-use for, or SEVERAL; HEAD to TAIL: its queue, by kind; FIRST_WAITING to LAST_WAITING: what waits for that; PLACE + list: its place there."""
-SEVERAL = 4
+"""Of a bank: BIT: its bit in a set, LATER: those of the banks after it; READY + kind, READY_ROW: from when it could use a column command or
+ROW_COMMAND, NEVER where it has no use for it; COLUMN_KIND: READ, WRITE or EITHER; HEAD to TAIL: its queue, by kind; FIRST_WAITING to
+LAST_WAITING: what waits for that."""
+EITHER = 2
 REQUEST_AT = BANK_AT + BANK_SIZE * MAX_BANKS
 NEXT, PREVIOUS, BANK, ROW, KIND, TAG, ORDER, ARRIVAL = range(8)
 REQUEST_SIZE = 8
-DONE_SIZE = 4  # a completion: tag, time, kind, arrival
 
 
 @kernel
@@ -79,27 +78,27 @@ def new_state(parameters: Int, pieces: Int) -> Int:
              the bank number
     """
     requests = parameters[READ_QUEUE] + parameters[WRITE_QUEUE] + parameters[BANKS] * parameters[BANK_QUEUE]
-    ring = REQUEST_AT + REQUEST_SIZE * requests
-    s = np.zeros(ring + DONE_SIZE * (requests + 64), np.int64)
+    s = np.zeros(REQUEST_AT + REQUEST_SIZE * requests, np.int64)
     s[: parameters.size] = parameters
     s[PIECES] = pieces.shape[0]
     for k in range(pieces.shape[0]):
         for part in range(3):
             s[PIECE_AT + 3 * k + part] = pieces[k, part]
     s[COMMAND_TIME] = s[TRANSFER_TIME] = NEVER
-    s[LAST_BANK] = s[CHOICE] = NONE
+    s[LAST_BANK] = s[CHOICE] = s[LATER_BANKS] = NONE
     s[KEY] = NEVER << 8
     s[REFRESH_DUE] = s[REFRESH_INTERVAL]
-    s[RING] = ring
+    s[DONE] = NONE
     for b in range(s[BANKS]):
         bank = BANK_AT + BANK_SIZE * b
         s[bank + NUMBER] = b
         s[bank + OPEN_ROW] = NONE
         s[bank + GROUP] = GROUP_AT + GROUP_SIZE * (b // s[BANKS_PER_GROUP])
-        s[bank + SOLE] = SEVERAL
-        s[bank + READY : bank + READY_PRECHARGE + 1] = NEVER
+        s[bank + BIT] = np.int64(1) << np.int64(b)
+        s[bank + LATER] = np.int64(-2) << np.int64(b)
+        s[bank + READY : bank + READY_ROW + 1] = NEVER
         s[bank + HEAD : bank + TAIL_WRITE + 1] = NONE
-        s[bank + FIRST_WAITING : bank + PLACE + 3] = NONE
+        s[bank + FIRST_WAITING : bank + LAST_WAITING_WRITE + 1] = NONE
     s[FREE] = REQUEST_AT
     for k in range(requests):
         e = REQUEST_AT + REQUEST_SIZE * k
@@ -110,34 +109,18 @@ def new_state(parameters: Int, pieces: Int) -> Int:
 @inlined
 def locate(s: Int, burst: int) -> int:
     """The record of the bank of a burst index (bytes of the channel // burst bytes), banks of one group side by side."""
-    bank = 0
-    for k in range(s[PIECES]):
+    bank = ((burst >> s[PIECE_AT]) & s[PIECE_AT + 1]) << s[PIECE_AT + 2]
+    bank |= ((burst >> s[PIECE_AT + 3]) & s[PIECE_AT + 4]) << s[PIECE_AT + 5]  # most have two; a piece that is not there is 0
+    for k in range(2, s[PIECES]):
         piece = PIECE_AT + 3 * k
         bank |= ((burst >> s[piece]) & s[piece + 1]) << s[piece + 2]
-    return BANK_AT + BANK_SIZE * bank
+    return int(BANK_AT + BANK_SIZE * bank)
 
 
 @inlined
-def join(s: Int, bank: int, listed: int) -> None:
-    """Put a bank into a list, unless it is there."""
-    if s[bank + PLACE + listed] == NONE:
-        count = s[LISTED + listed]
-        s[LIST_AT + MAX_BANKS * listed + count] = bank
-        s[bank + PLACE + listed] = count
-        s[LISTED + listed] = count + 1
-
-
-@inlined
-def drop(s: Int, bank: int, listed: int) -> None:
-    """Take a bank out of a list, if it is there; the last one takes its place."""
-    place = s[bank + PLACE + listed]
-    if place != NONE:
-        count = s[LISTED + listed] - 1
-        last = s[LIST_AT + MAX_BANKS * listed + count]
-        s[LIST_AT + MAX_BANKS * listed + place] = last
-        s[last + PLACE + listed] = place
-        s[bank + PLACE + listed] = NONE
-        s[LISTED + listed] = count
+def first_of(banks: int) -> int:
+    """The record of the first bank of a set that is not empty."""
+    return int(BANK_AT + BANK_SIZE * lowest(banks))
 
 
 @inlined
@@ -156,21 +139,3 @@ def next_event(s: Int) -> int:
 def idle(s: Int) -> bool:
     """Whether nothing but refresh would ever happen without a new arrival."""
     return bool(s[COMMAND_TIME] == NEVER and s[TRANSFER_TIME] == NEVER)
-
-
-@inlined
-def done_time(s: Int) -> int:
-    """When the data of the oldest decided completion has passed the bus; NEVER if none is decided."""
-    if s[RING_LOW] == s[RING_HIGH]:
-        return NEVER
-    return int(s[s[RING] + DONE_SIZE * s[RING_LOW] + 1])
-
-
-@inlined
-def take_done(s: Int) -> tuple[int, int, int]:
-    """Remove the oldest completion: its tag, READ or WRITE, its arrival. The caller has seen `done_time`."""
-    k = s[RING] + DONE_SIZE * s[RING_LOW]
-    s[RING_LOW] = s[RING_LOW] + 1 if s[RING] + DONE_SIZE * (s[RING_LOW] + 1) < s.size else 0
-    if s[RING_LOW] == s[RING_HIGH]:
-        s[RING_LOW] = s[RING_HIGH] = 0
-    return s[k], s[k + 2], s[k + 3]

@@ -3,6 +3,8 @@
 Before a grant at an edge, the DRAM does all clocks before that edge, and reads whose data is there by then take their place on the way
 down. That is safe: what is granted later arrives later. It is enough: whatever ends by that edge follows from clocks before it. An end is
 booked as soon as it is known; it may let another channel present a request, so the edge is then chosen anew.
+The DRAM runs ahead of the edges while accesses wait before it, for what is granted later comes behind those; what it has done by then waits
+here, in order, until its time has come.
 
 Credits (requests, descriptors, reads in flight) are counted, so their rings of ends are in the order of the ends, not of the grants.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from accelsim.kernels.compile import inlined, kernel
-from accelsim.kernels.dram.front import arrive, due, tick
+from accelsim.kernels.dram.front import arrive, due, run
 from accelsim.kernels.dram.state import NEVER as NO_CLOCK
 from accelsim.kernels.replay.steps import (
     count_drained,
@@ -33,6 +35,7 @@ from accelsim.kernels.replay.tables import (
     READ,
     UNKNOWN,
     UP,
+    WRITE,
     Int,
     Machine,
     Rows,
@@ -40,10 +43,11 @@ from accelsim.kernels.replay.tables import (
 )
 
 REQUEST = "transfer channel direction left when number job down_time"
-"""A request in flight: accesses still to end, and the latest end of those that have, ps; `number`: of its grant."""
-FLYING, READ_SLOT, READ_END_SLOT, WAITING_AT, WAITING, FREE, UNSETTLED = range(7)
-"""Requests whose end is not booked; ring of reads' ends: its oldest entry, and where the next end goes; ring of reads that wait for their
-data: head and count; free request records; whether there may be something that follows without a further grant."""
+"""A request in flight: accesses still to end, and the latest end of those that have (reads: ps; writes: clock * DRAM channels + channel);
+`number`: of its grant."""
+FLYING, READ_SLOT, READ_END_SLOT, FREE, UNSETTLED, FIRST, COUNT = 0, 1, 2, 3, 4, 5, 7
+"""Requests whose end is not booked; ring of reads' ends: its oldest entry, and where the next end goes; free request records; whether there
+may be something that follows without a further grant; FIRST, COUNT + direction: the ring of requests that the DRAM is done with."""
 
 
 class Dram(NamedTuple):
@@ -51,9 +55,10 @@ class Dram(NamedTuple):
 
     Units:   `clock`, `latency` ps (`latency`: of a read in the controller); `bursts` of an access of the DMA engine
     Shapes:  `states`, `fronts` int64 [channels, ...]; `pieces` int64 [pieces, 3]: shift, mask and place of the bits of the channel number;
-             `requests` [in flight]; `free` int64 [in flight]: a stack of their numbers; `waiting` int64 [in flight + 1]: ring of reads in
-             the order of `when`, then grant; `left` int64 [transfers]: requests to end, and 1 until all are granted; `job_left` int64
-             [dma channels, outstanding descriptors]: likewise; `job_free`: stacks of those, their heights in column 0; `counters` int64 [7]
+             `requests` [in flight]; `free` int64 [in flight]: a stack of their numbers; `ends` int64 [3 * accesses in flight]: as of `run`;
+             `waiting` int64 [READ WRITE, in flight]: rings of requests that the DRAM is done with, in the order of `when`, then grant;
+             `left` int64 [transfers]: requests to end, and 1 until all are granted; `job_left` int64 [dma channels, outstanding
+             descriptors]: likewise; `job_free`: stacks of those, their heights in column 0; `counters` int64 [9]
     """
 
     clock: int
@@ -64,6 +69,7 @@ class Dram(NamedTuple):
     pieces: Int
     requests: Rows
     free: Int
+    ends: Int
     waiting: Int
     left: Int
     job_left: Int
@@ -113,18 +119,44 @@ def send(machine: Machine, state: State, dram: Dram, c: int, size: int, edge: in
 
 
 @inlined
-def wait_for_link(dram: Dram, r: int) -> None:
-    """The last data of read `r` will be there at `when`: give it its place among those that wait."""
+def line_up(dram: Dram, r: int, direction: int) -> None:
+    """The DRAM is done with request `r`: give it its place among those."""
     counters, waiting, request = dram.counters, dram.waiting, dram.requests[r]
-    place = counters[WAITING_AT] + counters[WAITING]
-    counters[WAITING] += 1
-    while place > counters[WAITING_AT]:
-        before = dram.requests[waiting[(place - 1) % waiting.size]]
+    size = waiting.shape[1]
+    place = counters[FIRST + direction] + counters[COUNT + direction]
+    if place >= size:
+        place -= size
+    for _ in range(counters[COUNT + direction]):
+        sooner = place - 1 if place > 0 else size - 1
+        before = dram.requests[waiting[direction, sooner]]
         if before.when < request.when or (before.when == request.when and before.number < request.number):
             break
-        waiting[place % waiting.size] = waiting[(place - 1) % waiting.size]
-        place -= 1
-    waiting[place % waiting.size] = r
+        waiting[direction, place] = waiting[direction, sooner]
+        place = sooner
+    waiting[direction, place] = r
+    counters[COUNT + direction] += 1
+
+
+@inlined
+def step_up(dram: Dram, direction: int) -> int:
+    """Take the first of the requests that the DRAM is done with."""
+    r = dram.waiting[direction, dram.counters[FIRST + direction]]
+    dram.counters[FIRST + direction] = following(dram.counters[FIRST + direction], dram.waiting.shape[1])
+    dram.counters[COUNT + direction] -= 1
+    return int(r)
+
+
+@inlined
+def work(dram: Dram, k: int, until: int) -> None:
+    """Let DRAM channel `k` work up to `until`, or as far ahead as is known; what it has done waits for its time."""
+    ends, channels = dram.ends, dram.fronts.shape[0]
+    for i in range(run(dram.states[k], dram.fronts[k], (until + dram.clock - 1) // dram.clock, ends)):
+        direction, r, clock = ends[3 * i], ends[3 * i + 1], ends[3 * i + 2]
+        request = dram.requests[r]
+        request.when = max(request.when, clock * dram.clock + dram.latency if direction == READ else clock * channels + k)
+        request.left -= 1
+        if request.left == 0:
+            line_up(dram, r, direction)
 
 
 @inlined
@@ -161,39 +193,33 @@ def book(machine: Machine, state: State, dram: Dram, r: int, end: int) -> None:
 @inlined
 def advance(machine: Machine, state: State, dram: Dram, until: int) -> bool:
     """Let the DRAM work up to the edge at `until`, or to the first end that is booked on the way; whether there was one."""
-    counters = dram.counters
+    counters, waiting, channels = dram.counters, dram.waiting, dram.fronts.shape[0]
     while True:
-        k, clock = NONE, NO_CLOCK
-        for channel in range(dram.fronts.shape[0]):
+        k, clock = 0, NO_CLOCK
+        for channel in range(channels):
             time = due(dram.fronts[channel])
             if time < clock:
                 k, clock = channel, time
-        time = NEVER if k == NONE else clock * dram.clock
-        if counters[WAITING] > 0:
-            r = dram.waiting[counters[WAITING_AT]]
-            request = dram.requests[r]
-            if request.when <= time:
-                if request.when > until:
+        time = clock * dram.clock if clock < NO_CLOCK else NEVER
+        written = taken = NEVER
+        if counters[COUNT + WRITE] > 0:
+            written = dram.requests[waiting[WRITE, counters[FIRST + WRITE]]].when
+            taken = (written // channels if channels > 1 else written) * dram.clock
+        when = NEVER
+        if counters[COUNT] > 0:
+            when = dram.requests[waiting[READ, counters[FIRST]]].when
+            if when <= min(time, taken):
+                if when > until:
                     return False
-                counters[WAITING_AT] = following(counters[WAITING_AT], dram.waiting.size)
-                counters[WAITING] -= 1
-                book(machine, state, dram, r, occupy(state.parts[DOWN], request.when, request.down_time) + machine.latency_down)
+                r = step_up(dram, READ)
+                book(machine, state, dram, r, occupy(state.parts[DOWN], when, dram.requests[r].down_time) + machine.latency_down)
                 return True
-        if time >= until:
+        if min(time, taken) >= until:
             return False
-        taken, read, end = tick(dram.states[k], dram.fronts[k])
-        if read != NONE:
-            request = dram.requests[read]
-            request.left -= 1
-            request.when = max(request.when, end * dram.clock + dram.latency)
-            if request.left == 0:
-                wait_for_link(dram, read)
-        if taken != NONE:
-            request = dram.requests[taken]
-            request.left -= 1
-            if request.left == 0:
-                book(machine, state, dram, taken, (clock + 1) * dram.clock)
-                return True
+        if taken < time or (taken == time and written < clock * channels + k):
+            book(machine, state, dram, step_up(dram, WRITE), taken + dram.clock)
+            return True
+        work(dram, k, min(until, when, taken))
 
 
 @inlined
@@ -205,9 +231,11 @@ def choose(state: State, dram: Dram) -> int:
     for k in range(state.channels.size):
         channel = state.channels[k]
         present = max(channel.present, limit) if channel.direction == READ else channel.present
+        if present > since:
+            continue
         # Channels are sorted by direction, then number: an equal key of a later one wins by its tile only.
-        tied = c != NONE and present == since and channel.direction == state.channels[c].direction
-        if present < since or (tied and channel.tile < state.channels[c].tile):
+        rival = state.channels[c] if c != NONE else channel
+        if present < since or (channel.direction == rival.direction and channel.tile < rival.tile):
             c, since = k, present
     if c != NONE:
         state.channels[c].since = since
@@ -230,7 +258,11 @@ def replay_banked(machine: Machine, state: State, dram: Dram) -> None:
             counters[UNSETTLED] = 0
             settle(machine, state)
         c = choose(state, dram)
-        edge = NEVER if c == NONE else max(free, round_up(state.channels[c].since, machine.period))
+        edge = free
+        if c == NONE:
+            edge = NEVER
+        elif state.channels[c].since > free:
+            edge = round_up(state.channels[c].since, machine.period)
         if counters[FLYING] > 0 and advance(machine, state, dram, edge):
             continue
         if c == NONE:
