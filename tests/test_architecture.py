@@ -13,17 +13,20 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "accelsim"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-KERNELS = [path for path in sorted((PACKAGE / "kernels").rglob("*.py")) if path.name not in {"__init__.py", "compile.py", "vectors.py"}]
+NO_KERNELS = {"__init__.py", "compile.py", "jit.py", "machinecode.py", "objectfile.py", "vectors.py", "atomics.py", "lowering.py"}
+KERNELS = [path for path in sorted((PACKAGE / "kernels").rglob("*.py")) if path.name not in NO_KERNELS]
 SILENT = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] != "cli"]
+LOWERING = {f"kernels/{folder}/lowering.py" for folder in ("crew", "dram", "marks", "windows")}
 DOORS = {
     "yaml": {"configfile/reader.py"},
     "simpy": {"engines/reference.py"},
-    "numba": {"kernels/compile.py", "kernels/windows/vectors.py"},
+    "numba": {"kernels/jit.py", *LOWERING},
+    "llvmlite": {"kernels/jit.py", "kernels/machinecode.py", *LOWERING},
     "PIL": {"images.py"},
     "distributed": {"sweeps/clusters.py"},
     "optuna": {"sweeps/searching.py"},
 }
-FOLDERS = ("accelsim.kernels.windows", "accelsim.kernels.dram", "accelsim.kernels.replay")
+FOLDERS = tuple(f"accelsim.kernels.{folder}" for folder in ("crew", "dram", "marks", "replay", "windows"))
 DOOR_FOLDERS = {"matplotlib": "plots/", "torch": "torch/", "onnx": "networks/onnx"}
 
 
@@ -88,3 +91,9 @@ def test_help_loads_no_heavy_library() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     heavy = {"numba", "numpy", "pandas", "matplotlib", "pyarrow", "simpy", "PIL", "yaml", "pydantic", "torch"}
     assert not heavy & set(done.stdout.split())
+
+
+def test_a_walk_loads_tables_pictures_and_compilers_only_where_it_uses_them() -> None:
+    code = "import sys; import accelsim.simulate, accelsim.checks; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"numba", "llvmlite", "pandas", "pyarrow", "matplotlib", "PIL", "simpy", "onnx", "torch"} & set(done.stdout.split())

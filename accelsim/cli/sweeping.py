@@ -29,22 +29,14 @@ def sweep(
 
     try:
         with progress_shown(seconds=5) as progress:
-            outcome = sweeps.run(
-                file,
-                settings or (),
-                results=results,
-                processes=processes,
-                executor=executor,
-                address=address,
-                figures=figures,
-                dry_run=dry_run,
-                progress=progress,
-                announce=say,
-            )
+            where = sweeps.Where(results=results, processes=processes, executor=executor, address=address, progress=progress)
+            if dry_run:
+                say(sweeps.forecast(file, settings or (), **where))
+                return
+            outcome = sweeps.run(file, settings or (), figures=figures, announce=say, **where)
     except KeyboardInterrupt as stop:
         print(f"{stop or 'interrupted'}\n    give the same command again to go on", file=sys.stderr)
         raise typer.Exit(130) from None
-    if outcome is not None:
-        failed = f", {outcome.failed:,} of them failed (column error)" if outcome.failed else ""
-        say(f"{len(outcome.table):,} points, {outcome.simulated:,} simulated now{failed}")
-        say(f"results: {outcome.folder}")
+    failed = f", {outcome.failed:,} of them failed (column error)" if outcome.failed else ""
+    say(f"{len(outcome.table):,} points, {outcome.simulated:,} simulated now{failed}")
+    say(f"results: {outcome.folder}")

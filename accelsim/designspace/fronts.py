@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from accelsim.errors import ConfigError, choices, quoted
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 OBJECTIVES = ("bytes_moved", "total_cycles", "energy_uj", "area_mm2")
 """What a front weighs up if nothing else is asked for; less of each is better."""
-MORE_IS_BETTER = frozenset({"speed_up", "bytes_saved_percent", "macs_skipped_percent", "macs_skipped", "achieved_gb_per_s"})
+ACCURACY = "accuracy"
+"""Top-1 accuracy of a point's network on the labelled images of its sweep. Units: per cent."""
+MORE_IS_BETTER = frozenset({ACCURACY, "speed_up", "bytes_saved_percent", "macs_skipped_percent", "macs_skipped", "achieved_gb_per_s"})
 """Objectives of which more is better; of every other one less is."""
 
 
@@ -24,6 +29,8 @@ def front(table: pd.DataFrame, objectives: Sequence[str] = OBJECTIVES, by: str |
     Shapes:  bool [rows], the index of the table
     Raises:  `ConfigError` for an objective that is no column of numbers
     """
+    import pandas as pd
+
     for name in objectives:
         if name not in table.columns or not pd.api.types.is_numeric_dtype(table[name]):
             known = [column for column in table.columns if pd.api.types.is_numeric_dtype(table[column])]

@@ -2,106 +2,94 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Discriminator, Field, PrivateAttr, Tag, create_model, model_validator
+from pydantic import BaseModel, Discriminator, Field, PrivateAttr, Tag, field_serializer, model_validator
 
 from accelsim import configfile
 from accelsim.configfile.faults import PLACES
+from accelsim.configfile.located import Text
 from accelsim.configfile.schema import FromPath
-from accelsim.designspace.fronts import OBJECTIVES
-from accelsim.errors import RefusalError, choices, quoted, refuse
+from accelsim.designspace.axis import DATA, Axis, AxisPath, Range
+from accelsim.designspace.fronts import ACCURACY, OBJECTIVES
+from accelsim.errors import ConfigError, RefusalError, choices, quoted, refuse
 from accelsim.hardware import Accelerator
-from accelsim.runfile import EMBEDDED, Filed, InferenceJob, Location, Name, Section, TraceJob, repeats
+from accelsim.labelled import ImageSet, Photographs
+from accelsim.runfile import (
+    EMBEDDED,
+    Filed,
+    ImageList,
+    InferenceJob,
+    Location,
+    Name,
+    Section,
+    StoreJob,
+    TraceJob,
+    image_list,
+    kind_of_job,
+    repeats,
+)
+from accelsim.schemes._chosen import read
 from accelsim.schemes._written import Written
-from accelsim.units import QUANTITIES, Quantity
 
-MOST_VALUES = 10_000
-"""More values than this on one axis are taken for a mistake."""
-_UNIT = re.compile(r"\s*[-+.0-9eE]+\s*([^\s0-9].*?)\s*")
 _COMPARISON = re.compile(r"\s*(\S+)\s*(==|!=|<=|>=|<|>)\s*(\S.*?)\s*")
 
-# `from` is a Python keyword, so the field cannot be written in a class; what is made at run time mypy does not know
-_From = create_model("_From", __base__=Section, **{"from": (Any, Field(description="The first value, with its unit."))})  # type: ignore[call-overload]
-
-
-class Range(_From):  # type: ignore[valid-type,misc]
-    """Values from one to another."""
-
-    to: Any
-    """The last value, included if a step meets it."""
-    steps: Annotated[int, Field(ge=2, le=MOST_VALUES)] | None = None
-    """How many values there are; powers of two need no number."""
-    scale: Literal["linear", "log", "powers_of_two"] = "linear"
-    """Equal distances, equal ratios, or doubled each time."""
-
-    @model_validator(mode="after")
-    def _sound(self) -> Range:
-        first, last = (_bound(getattr(self, key), key) for key in ("from", "to"))
-        faults = []
-        if first[1] is not last[1]:
-            faults.append(RefusalError("from and to are not of one kind", "write both with units of the same quantity", at=["to"]))
-        elif last[0] < first[0]:
-            faults.append(RefusalError(f"to {self.to} lies below from {getattr(self, 'from')}", "exchange the two", at=["to"]))
-        if self.scale != "linear" and first[0] <= 0:
-            faults.append(RefusalError(f"a {self.scale} scale begins above 0", at=["from"]))
-        if self.scale == "powers_of_two" and self.steps is not None:
-            faults.append(RefusalError("powers of two are counted by from and to", "remove steps", at=["steps"]))
-        if self.scale != "powers_of_two" and self.steps is None:
-            faults.append(RefusalError(f"how many values? A {self.scale} scale needs steps", "add for example steps: 5", at=["scale"]))
-        refuse(faults)
-        return self
-
-    def values(self) -> tuple[Any, ...]:
-        """All of them, each once; quantities as texts with units, in whole base units. Whole numbers stay whole."""
-        (first, quantity), (last, _) = (_bound(getattr(self, key), key) for key in ("from", "to"))
-        numbers: list[float] = [first]
-        if self.scale == "powers_of_two":
-            while numbers[-1] * 2 <= last:
-                numbers.append(numbers[-1] * 2)
-        else:
-            shares = [step / ((self.steps or 2) - 1) for step in range(self.steps or 2)]
-            log = self.scale == "log"
-            numbers = [first * (last / first) ** share if log else first + (last - first) * share for share in shares]
-        if isinstance(first, int) and isinstance(last, int):
-            numbers = [round(number) for number in numbers]
-        else:
-            numbers = [float(f"{number:.12g}") for number in numbers]
-        return tuple(dict.fromkeys(quantity.format(int(number)) if quantity else number for number in numbers))
-
-
-def _form(value: Any) -> str:
-    return "range" if isinstance(value, Range | Mapping) and not isinstance(value, list | tuple) else "list"
-
-
-Axis = Annotated[
-    Annotated[Range, Tag("range")] | Annotated[tuple[Any, ...], Field(min_length=1, max_length=MOST_VALUES), Tag("list")],
-    Discriminator(_form),
-]
+Schemes = Annotated[tuple[Written, ...], Field(min_length=1)]
 
 
 class SweepTraceJob(TraceJob):
     """A trace that was recorded before."""
 
-    schemes: Annotated[tuple[Written, ...], Field(min_length=1)] | None = None
+    schemes: Schemes | None = None
     """Schemes for this job alone, such as those that a trace without masks can serve; those of the sweep if not given."""
+
+
+class SweepStoreJob(StoreJob):
+    """Traces of a store, which `accelsim infer --store` made."""
+
+    numbers: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
+    """Of the images that fit, those of these numbers, from 0 in the order of the store; all if not given."""
+    schemes: Schemes | None = None
+    """Schemes for this job alone; those of the sweep if not given."""
 
 
 class SweepInferenceJob(InferenceJob):
     """A network that runs on images; each image gives one trace."""
 
-    schemes: Annotated[tuple[Written, ...], Field(min_length=1)] | None = None
+    images: Annotated[tuple[str, ...], ImageList()] = ()
+    """Image files, globs, or arrays in archives (photos.npz:dog, stack.npz:images:17); none where `image` is an axis."""
+    schemes: Schemes | None = None
     """Schemes for this job alone; those of the sweep if not given."""
 
 
-def _kind_of_job(job: Any) -> str:
-    return "trace" if isinstance(job, TraceJob) or (isinstance(job, Mapping) and "trace" in job) else "inference"
+SweepJob = Annotated[
+    Annotated[SweepInferenceJob, Tag("inference")] | Annotated[SweepTraceJob, Tag("trace")] | Annotated[SweepStoreJob, Tag("traces")],
+    Discriminator(kind_of_job),
+]
 
 
-SweepJob = Annotated[Annotated[SweepInferenceJob, Tag("inference")] | Annotated[SweepTraceJob, Tag("trace")], Discriminator(_kind_of_job)]
+class Accuracy(ImageSet):
+    """Labelled images on which the top-1 accuracy of each network is measured, as the axes set it, with its epsilon and mode.
+
+    The path of an evaluate file stands for its images, limit, outputs and preprocessing; its network and epsilons are of no account.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_evaluate_file(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "network" in data:
+            return {key: value for key, value in data.items() if key in cls.model_fields}
+        return data
+
+    @model_validator(mode="after")
+    def _labelled(self) -> Accuracy:
+        if isinstance(self.images, Photographs):
+            raise RefusalError("these images have no labels, so there is no accuracy", "give images.table or images.stack", at=["images"])
+        return self
 
 
 class Search(Section):
@@ -139,29 +127,34 @@ class Sweep(Filed):
     """What the results are filed under."""
     accelerator: Annotated[Accelerator, FromPath()]
     """Path of an accelerator file, or its content: the machine that the axes change."""
-    schemes: Annotated[tuple[Written, ...], Field(min_length=1)] = ("dense", "channel_marker")
+    schemes: Schemes = ("dense", "channel_marker")
     """What is done about zeros, by name, with options as {zero_block: {height: 8, width: 8}}."""
     baseline: Written = "dense"
     """The scheme that ratios are counted from; replayed for every job, whether named above or not."""
     engine: Literal["fast", "reference"] = "fast"
     """The compiled engine, or the readable one that defines what it must give."""
-    axes: Annotated[dict[str, Axis], Field(min_length=1)]
-    """Key by dotted path (accelerator.buffer.size, scheme.zero_block.height, engine), with a list of its values or a range:
-    {from: 32 KiB, to: 4 MiB, scale: powers_of_two}. The first axis is the one that curves are drawn against."""
+    axes: Annotated[dict[AxisPath, Axis], Field(min_length=1, json_schema_extra={"additionalProperties": False})]
+    """Key by dotted path, with a list of its values or a range: {from: 32 KiB, to: 4 MiB, scale: powers_of_two}. Keys of the machine
+    (accelerator.buffer.size), options of schemes (scheme.zero_block.height), engine; and what decides the data: keys of the jobs' network
+    (network.prune.sparsity, network.quantise.map_bits, or network itself), epsilon, mode, image. The first axis is the one that curves
+    are drawn against."""
     zip: tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...] = ()
     """Groups of axes that go in step, first values together, then second ones; all others are combined with each other."""
     where: tuple[str, ...] = ()
     """Conditions that a point must meet, such as 'accelerator.pe_array.rows <= accelerator.pe_array.cols'."""
     search: Search | None = None
     """If given, combinations are searched for objectives rather than all simulated."""
+    accuracy: Annotated[Accuracy, FromPath()] | None = None
+    """Labelled images, or the path of an evaluate file that names some: the table then has the accuracy of each point's network."""
     jobs: Annotated[tuple[SweepJob, ...], Field(min_length=1)]
-    """What is replayed: networks on images, or recorded traces."""
+    """What is replayed: networks on images, recorded traces, or those of a store."""
     processes: Annotated[int, Field(ge=1, le=256)] | None = None
     """Processes that work at the same time, one thread each; as many as there are cores if not given."""
     results: Annotated[Path, Location(file=False, here=True)] = Path("results")
     """Folder for the table, the store and the figures, from the current folder; results/<name> if not given."""
 
     _places: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    _values: dict[str, tuple[Any, ...]] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: Any) -> None:
         """Keep the places that `configfile` hands over."""
@@ -171,42 +164,76 @@ class Sweep(Filed):
     @model_validator(mode="after")
     def _consistent(self) -> Sweep:
         faults = repeats(self.schemes, "schemes")
-        for path in self.axes:
-            root, _, rest = path.partition(".")
-            if root not in ("accelerator", "scheme", "engine") or (root == "engine") == bool(rest):
-                ways = "write accelerator.KEY..., scheme.NAME.OPTION, or engine"
-                faults.append(RefusalError(f"{quoted(path)} is no path of a key", ways, at=["axes"]))
-            elif root == "scheme" and path.count(".") != 2:
-                faults.append(RefusalError(f"{quoted(path)} is no option of a scheme", "write scheme.NAME.OPTION", at=["axes"]))
+        for path, axis in self.axes.items():
+            try:
+                values = axis.values() if isinstance(axis, Range) else axis
+                self._values[path] = _images(values) if path == "image" else values
+            except RefusalError as fault:
+                faults.append(fault)
+        refuse(faults or [*self._steps(), *self._unmet(), *self._of_jobs(), *self._of_search()])
+        return self
+
+    def _steps(self) -> Iterator[RefusalError]:
+        """What is wrong with axes that go in step."""
         grouped: list[str] = []
         for number, group in enumerate(self.zip):
-            known = [name for name in group if name in self.axes]
             for index, name in enumerate(group):
                 if name not in self.axes:
-                    faults.append(RefusalError(f"{quoted(name)} is no axis", choices(list(self.axes), name), at=[f"zip.{number}.{index}"]))
+                    yield RefusalError(f"{quoted(name)} is no axis", choices(list(self.axes), name), at=[f"zip.{number}.{index}"])
                 elif name in grouped:
-                    faults.append(RefusalError(f"{quoted(name)} goes in step twice", "name it once", at=[f"zip.{number}.{index}"]))
+                    yield RefusalError(f"{quoted(name)} goes in step twice", "name it once", at=[f"zip.{number}.{index}"])
                 grouped.append(name)
-            lengths = {name: len(self.values(name)) for name in known}
+            lengths = {name: len(self.values(name)) for name in group if name in self.axes}
             if len(set(lengths.values())) > 1:
                 counts = ", ".join(f"{name} has {count}" for name, count in lengths.items())
-                faults.append(RefusalError(f"axes that go in step need as many values: {counts}", at=[f"zip.{number}"]))
+                yield RefusalError(f"axes that go in step need as many values: {counts}", at=[f"zip.{number}"])
+
+    def _unmet(self) -> Iterator[RefusalError]:
+        """What is wrong with conditions."""
         for index, text in enumerate(self.where):
             try:
                 self._comparison(text)
             except RefusalError as fault:
-                faults.append(RefusalError(fault.fault, *fault.remedy, at=[f"where.{index}"]))
-        own = [index for index, job in enumerate(self.jobs) if job.schemes is not None]
-        if self.search is not None and own:
-            fix = "remove it, or search each job in a file of its own"
-            faults.append(RefusalError("a search tries each scheme on every job", fix, at=[f"jobs.{own[0]}.schemes"]))
-        refuse(faults)
-        return self
+                yield RefusalError(fault.fault, *fault.remedy, at=[f"where.{index}"])
+
+    def _of_jobs(self) -> Iterator[RefusalError]:
+        """What does not go together of jobs, axes that decide the data, and accuracy."""
+        deciding = next((path for path in self.axes if path.partition(".")[0] in DATA), None)
+        for index, job in enumerate(self.jobs):
+            place = f"jobs.{index}"
+            if not isinstance(job, SweepInferenceJob):
+                if deciding is not None:
+                    fix = "name a network and images instead, or sweep it in a file of its own"
+                    yield RefusalError(f"what was recorded cannot change with {deciding}", fix, at=[place])
+                if self.accuracy is not None and job.network is None:
+                    fix = "add network: NETWORK.yaml, the one that it was recorded from"
+                    yield RefusalError("accuracy is that of a network, and none is named here", fix, at=[place])
+            elif "image" in self.axes and job.images:
+                yield RefusalError("the axis image names the images", "remove one of the two", at=[f"{place}.images"])
+            elif "image" not in self.axes and not job.images:
+                yield RefusalError("no image is named", "add images: [photo.jpg], or an axis image", at=[f"{place}.images", place])
+
+    def _of_search(self) -> Iterator[RefusalError]:
+        """What cannot be searched."""
+        if self.search is None:
+            return
+        for index, job in enumerate(self.jobs):
+            if job.schemes is not None:
+                fix = "remove it, or search each job in a file of its own"
+                yield RefusalError("a search tries each scheme on every job", fix, at=[f"jobs.{index}.schemes"])
+                break
+        if ACCURACY in self.search.objectives:
+            at = [f"search.objectives.{self.search.objectives.index(ACCURACY)}"]
+            if self.accuracy is None:
+                fix = "add for example accuracy: {images: {table: labels.csv}}, or the path of an evaluate file"
+                yield RefusalError("accuracy needs labelled images, and this sweep names none", fix, at=at)
+            lossy = [name for name in self.schemes if read(name).lossy]
+            if lossy:
+                yield RefusalError(f"accuracy is not measured under schemes that lose data: {', '.join(lossy)}", "remove them", at=at)
 
     def values(self, path: str) -> tuple[Any, ...]:
-        """The values of an axis, as they are written."""
-        axis = self.axes[path]
-        return axis.values() if isinstance(axis, Range) else axis
+        """The values of an axis, as they are written; of images, each by itself."""
+        return self._values[path]
 
     def conditions(self) -> tuple[Comparison, ...]:
         """The conditions, their left sides full paths of axes."""
@@ -219,8 +246,24 @@ class Sweep(Filed):
 
     def place(self, path: str, index: int) -> str:
         """Where the value of an axis was written, `buffer.yaml:12`, or its dotted path where that is unknown."""
-        key = f"sweep.axes.{path}"
-        return self._places.get(f"{key}.{index}", self._places.get(key, key))
+        return self.written(f"axes.{path}" if path == "image" else f"axes.{path}.{index}", f"axes.{path}")
+
+    def written(self, *keys: str) -> str:
+        """Where the first of these keys that is there was written, or its dotted path where that is unknown."""
+        paths = [f"sweep.{key}" for key in keys]
+        return next((self._places[path] for path in paths if path in self._places), paths[-1])
+
+    def source(self, path: str) -> str:
+        """Where a key of a job was written, or its dotted path where that is unknown."""
+        _, network, below = path.partition(".network")
+        own = f"network{below}" if network and len(self.jobs) == 1 else ""  # places of a network file do not say whose it is
+        return self._places.get(path, self._places.get(own, path))
+
+    @property
+    def accuracy_place(self) -> str:
+        """Where the labelled images, or the evaluate file that names them, were written."""
+        keys = ("sweep.accuracy.images", "sweep.accuracy", "evaluate")
+        return next((self._places[key] for key in keys if key in self._places), keys[1])
 
     def _comparison(self, text: str) -> Comparison:
         match = _COMPARISON.fullmatch(text)
@@ -231,10 +274,17 @@ class Sweep(Filed):
             raise RefusalError(f"{quoted(match[1])} is no axis", choices(list(self.axes), match[1]))
         return Comparison(left=axis, relation=match[2], right=match[3])
 
+    @field_serializer("axes", when_used="json")
+    def _absolute(self, axes: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            path: axis.model_dump(mode="json") if isinstance(axis, Range) else _found(path, self.values(path))
+            for path, axis in axes.items()
+        }
+
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
     """Read a sweep file with all files it names. `overrides`: `dotted.path=value`. Raises `ConfigError` with every fault."""
-    return configfile.load(path, Sweep, "sweep", overrides, EMBEDDED)
+    return configfile.load(path, Sweep, "sweep", overrides, {**EMBEDDED, "accuracy": "evaluate"})
 
 
 def describe(resolved: Sweep) -> str:
@@ -242,25 +292,25 @@ def describe(resolved: Sweep) -> str:
     return configfile.dump({"sweep": resolved.model_dump(mode="json", exclude_none=True)})
 
 
-def number(value: Any) -> tuple[int | float, Quantity | None] | None:
-    """What a value of an axis measures: base units and their quantity, a bare number, or None for anything else."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return value, None
-    unit = _UNIT.fullmatch(value) if isinstance(value, str) else None
-    quantity = next((one for one in QUANTITIES if unit and (unit[1] in one.units or unit[1] in one.aliases)), None)
-    if quantity is None:
-        return None
-    try:
-        return quantity.parse(value), quantity
-    except RefusalError:
-        return None
+def _images(values: Sequence[Any]) -> tuple[str, ...]:
+    """Each image that values of the axis `image` stand for."""
+    found: dict[str, None] = {}
+    for index, value in enumerate(values):
+        try:
+            found |= dict.fromkeys(image_list([value]))
+        except ConfigError as fault:
+            first, *rest = str(fault).splitlines()
+            raise RefusalError(first.removeprefix("images: "), *map(str.strip, rest), at=[f"axes.image.{index}"]) from None
+    return tuple(found)
 
 
-def _bound(value: Any, key: str) -> tuple[int | float, Quantity | None]:
-    found = number(value)
-    if found is None:
-        text = f"{quoted(value) if isinstance(value, str) else value} is neither a number nor a quantity"
-        raise RefusalError(text, "write for example 64 KiB or 16", at=[key])
-    return found
+def _found(path: str, value: Any) -> Any:
+    """A value of an axis in which files that are there have absolute paths."""
+    if isinstance(value, Mapping):
+        return {key: _found(path, inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_found(path, inner) for inner in value]
+    folder = value.folder if isinstance(value, Text) and path.partition(".")[0] in ("accelerator", "network") else None
+    if path == "image" or (folder is not None and (folder / value.replace(".npz:", ".npz/:").partition("/:")[0]).is_file()):
+        return os.path.abspath((folder or Path()) / value)  # noqa: PTH100 - `file.npz:key` is a text, no Path
+    return str(value) if isinstance(value, str) else value

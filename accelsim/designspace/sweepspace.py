@@ -1,4 +1,4 @@
-"""The points that a sweep file spans: values of the axes in order, each with its machine, every machine validated."""
+"""The points that a sweep file spans: values of the axes in order, each with its machine and its jobs, every one validated."""
 
 from __future__ import annotations
 
@@ -12,18 +12,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
-from accelsim import configfile, schemes
-from accelsim.configfile.faults import PLACES, explain
-from accelsim.configfile.located import KINDS, Fault, Place, Source, Value, assigned
-from accelsim.designspace.sweepfile import Sweep, number
-from accelsim.errors import ConfigError, RefusalError, choices
-from accelsim.hardware import EMBEDDED, Accelerator, load_accelerator
-from accelsim.hardware.memory import load_memory
-from accelsim.units import WRITTEN
+from accelsim import schemes
+from accelsim.designspace import assembled
+from accelsim.designspace.axis import DATA, number
+from accelsim.designspace.sweepfile import Sweep, SweepInferenceJob, SweepJob
+from accelsim.errors import ConfigError, choices
+from accelsim.hardware import Accelerator
 
 MOST_POINTS = 1_000_000
 UNSCHEDULED = frozenset({"name", "clock", "link", "dram", "energy"})
@@ -31,6 +27,9 @@ UNSCHEDULED = frozenset({"name", "clock", "link", "dram", "energy"})
 _RELATIONS: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
     {"==": operator.eq, "!=": operator.ne, "<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 )
+Indices = Mapping[str, int]
+"""One combination: the index of a value by axis."""
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +55,16 @@ class Machine:
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """One combination of values, by axis, as tables show them; the machine and engine it gives, and options of schemes by name."""
+    """One combination of values, by axis, as tables show them; the machine and engine it gives, and options of schemes by name.
+
+    `jobs`: those of the file with the combination's network, epsilon, mode and image; the same objects where those are the same.
+    """
 
     values: Mapping[str, Any]
     machine: Machine
     engine: str
     options: Mapping[str, Mapping[str, Any]]
+    jobs: tuple[SweepJob, ...]
 
     def scheme(self, written: str) -> str:
         """A scheme with the options that the axes give it, as its label; of a pair, each its own."""
@@ -78,7 +81,7 @@ class Setting:
 
 
 class Space:
-    """Every combination of the axes' values, each made when it is asked for. A combination is the index of a value by axis.
+    """Every combination of the axes' values, each made when it is asked for.
 
     Raises:  `ConfigError` for values that name files which cannot be read, and for options of schemes that are not swept
     """
@@ -86,9 +89,13 @@ class Space:
     def __init__(self, sweep: Sweep) -> None:
         faults: dict[str, None] = {}
         self.sweep = sweep
-        self._values = {path: _embedded(path, sweep.values(path), sweep, faults) for path in sweep.axes}
-        self._parts = [path for path in sweep.axes if path.partition(".")[0] == "accelerator"]
-        self._machines: dict[tuple[int, ...], Machine | tuple[str, ...]] = {}
+        self._values: dict[str, list[Any]] = {}
+        for path in sweep.axes:
+            try:
+                self._values[path] = assembled.contents(path, sweep.values(path), sweep)
+            except ConfigError as fault:
+                faults |= dict.fromkeys(fault.faults)
+        self._made: dict[tuple[str, ...], Any] = {}
         self._conditions = sweep.conditions()
         groups = [next((group for group in sweep.zip if path in group), (path,)) for path in sweep.axes]
         self.groups: tuple[tuple[str, ...], ...] = tuple(dict.fromkeys(groups))
@@ -102,41 +109,49 @@ class Space:
                 faults[f"{sweep.place(path, 0)}: sweep.axes.{path}: no such scheme is swept\n    {choices(sorted(named))}"] = None
         if faults:
             raise ConfigError(*faults)
+        self._shown = {path: _names(path, sweep.values(path), self._values[path]) for path in sweep.axes}
 
     @property
     def size(self) -> int:
         """Combinations, whatever the conditions say."""
         return math.prod(self.lengths)
 
+    @property
+    def data_size(self) -> int:
+        """Combinations of what decides the data, whatever the conditions say."""
+        decide = [any(path.partition(".")[0] in DATA for path in group) for group in self.groups]
+        return math.prod(length for length, decides in zip(self.lengths, decide, strict=True) if decides)
+
     def shown(self, chosen: Sequence[int]) -> dict[str, Any]:
         """The values of a combination as tables show them, by axis; the engine has a column of its own."""
         indices = self._by_path(chosen)
-        return {path: shown_value(self.sweep.values(path)[indices[path]]) for path in self.sweep.axes if path != "engine"}
+        return {path: self._shown[path][indices[path]] for path in self.sweep.axes if path != "engine"}
 
     def combination(self, chosen: Sequence[int]) -> dict[str, int] | None:
         """The combination of one value of each group; None where a condition does not hold."""
         by_path = self._by_path(chosen)
-        point = {path: self.sweep.values(path)[index] for path, index in by_path.items()} if self._conditions else {}
+        point = {path: self._shown[path][index] for path, index in by_path.items()} if self._conditions else {}
         for one in self._conditions:
             if not _holds(point[one.left], one.relation, point.get(self.sweep.axis_named(one.right) or "", one.right)):
                 return None
         return {path: by_path[path] for path in self.sweep.axes}
 
-    def setting(self, indices: Mapping[str, int]) -> Setting:
-        """One combination with its machine. Raises `ConfigError` with every fault of the machine, its scheme options and its engine."""
+    def setting(self, indices: Indices) -> Setting:
+        """One combination with its machine and its jobs. Raises `ConfigError` with every fault of these, scheme options and engine."""
         sweep = self.sweep
-        machine = self._machine(indices)
-        faults = dict.fromkeys(machine if isinstance(machine, tuple) else ())
+        faults: dict[str, None] = {}
+        machine = self._remembered(indices, ("accelerator",), self._machine, faults)
+        jobs = self._remembered(indices, DATA, self._jobs, faults)
         engine = sweep.engine
         if "engine" in indices:
             engine = sweep.values("engine")[indices["engine"]]
             if engine not in ("fast", "reference"):
                 where = f"{sweep.place('engine', indices['engine'])}: sweep.axes.engine"
                 faults[f"{where}: {engine!r} is not an engine\n    {choices(['fast', 'reference'], str(engine))}"] = None
-        if faults or isinstance(machine, tuple):
+        if machine is None or jobs is None or faults:
             raise ConfigError(*faults)
-        shown = {path: shown_value(sweep.values(path)[index]) for path, index in indices.items() if path != "engine"}
-        setting = Setting(shown, machine, engine, _options(sweep, indices))
+        shown = {path: self._shown[path][index] for path, index in indices.items() if path != "engine"}
+        setting = Setting(shown, machine, engine, _options(sweep, indices), jobs)
         for scheme in all_schemes(sweep):
             setting.scheme(scheme)
         return setting
@@ -144,20 +159,39 @@ class Space:
     def _by_path(self, chosen: Sequence[int]) -> dict[str, int]:
         return {path: index for group, index in zip(self.groups, chosen, strict=True) for path in group}
 
-    def _machine(self, indices: Mapping[str, int]) -> Machine | tuple[str, ...]:
-        """The machine of a combination, or its faults; machines of equal values are one object."""
-        key = tuple(indices[path] for path in self._parts)
-        if key not in self._machines:
-            faults: dict[str, None] = {}
-            chosen = {path: (self._values[path][indices[path]], indices[path]) for path in self._parts}
-            self._machines[key] = _machine(self.sweep, chosen, faults) or tuple(faults)
-        return self._machines[key]
+    def _remembered(
+        self, indices: Indices, roots: Sequence[str], make: Callable[[assembled.Chosen], Made], faults: dict[str, None]
+    ) -> Made | None:
+        """What is made of the values of these axes, one object for equal values; None where it is unsound, and why among the faults."""
+        paths = [path for path in self.sweep.axes if path.partition(".")[0] in roots]
+        key = (roots[0], *(f"{path}={indices[path]}" for path in paths))
+        if key not in self._made:
+            try:
+                self._made[key] = make({path: (self._values[path][indices[path]], self.sweep.place(path, indices[path])) for path in paths})
+            except ConfigError as fault:
+                self._made[key] = fault
+        found = self._made[key]
+        if isinstance(found, ConfigError):
+            faults |= dict.fromkeys(found.faults)
+            return None
+        made: Made = found
+        return made
+
+    def _machine(self, chosen: assembled.Chosen) -> Machine:
+        return Machine(assembled.machine(self.sweep.accelerator, chosen))
+
+    def _jobs(self, chosen: assembled.Chosen) -> tuple[SweepJob, ...]:
+        if not chosen:
+            return self.sweep.jobs
+        # where values decide the data, every job is a network on images
+        bases = [base for base in self.sweep.jobs if isinstance(base, SweepInferenceJob)]
+        return tuple(assembled.job(base, chosen, f"sweep.jobs.{index}", self.sweep.source) for index, base in enumerate(bases))
 
 
 def settings(sweep: Sweep) -> tuple[Setting, ...]:
     """All combinations that the conditions let through, the first axis slowest.
 
-    Raises:  `ConfigError` with every fault of every machine, scheme option and engine among them, each once
+    Raises:  `ConfigError` with every fault of every machine, job, scheme option and engine among them, each once
     """
     space = Space(sweep)
     if space.size > MOST_POINTS:
@@ -180,14 +214,16 @@ def settings(sweep: Sweep) -> tuple[Setting, ...]:
 
 
 def shown_value(value: Any) -> Any:
-    """A value as tables show it: numbers as they are, the name of a file without its folder, the rest as one text."""
+    """A value as tables show it: numbers as they are, a file by its name, keys with their values (`sparsity=0.5`), the rest as one text."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
         return value
     if isinstance(value, str):
         return Path(value).stem if value.endswith((".yaml", ".yml")) else str(value)
-    return json.dumps(value, default=str)
+    if isinstance(value, Mapping) and not any(isinstance(inner, Mapping | list | tuple) for inner in value.values()):
+        return ", ".join(f"{key}={shown_value(inner)}" for key, inner in value.items())
+    return "none" if value is None else json.dumps(value, default=str)
 
 
 def all_schemes(sweep: Sweep) -> tuple[str, ...]:
@@ -196,13 +232,30 @@ def all_schemes(sweep: Sweep) -> tuple[str, ...]:
     return tuple(dict.fromkeys([sweep.baseline, *sweep.schemes, *own]))
 
 
+def image_name(source: str) -> str:
+    """What a trace calls its image: the stem of the file, or the key in its archive."""
+    file, _, key = source.partition(".npz:")
+    return key.replace(":", "_") or Path(file).stem
+
+
+def _names(path: str, values: Sequence[Any], contents: Sequence[Any]) -> list[Any]:
+    """The values of an axis as tables show them; networks and images by their names, unless two share one."""
+    shown = [shown_value(value) for value in values]
+    names = shown
+    if path == "image":
+        names = [image_name(value) for value in values]
+    elif path == "network":
+        names = [content.get("name", name) if isinstance(content, Mapping) else name for content, name in zip(contents, shown, strict=True)]
+    return names if len(set(names)) == len(names) else shown
+
+
 def _holds(left: Any, relation: str, right: Any) -> bool:
     first = number(left)
     second = number(right if not isinstance(right, str) or number(right) else _literal(right))
     if first is not None and second is not None and first[1] is second[1]:
         return _RELATIONS[relation](first[0], second[0])
     if relation in ("==", "!="):
-        return _RELATIONS[relation](str(shown_value(left)), str(shown_value(right)))
+        return _RELATIONS[relation](str(left), str(shown_value(right)))
     raise ConfigError(f"where: {left} {relation} {right}: these cannot be compared\n    compare numbers, or quantities of one kind")
 
 
@@ -215,74 +268,13 @@ def _literal(text: str) -> int | float | str:
     return text
 
 
-def _embedded(path: str, values: Sequence[Any], sweep: Sweep, faults: dict[str, None]) -> list[Any]:
-    """Values of an axis, the content of files in place of their paths where files may stand."""
-    below = path.partition(".")[2]
-    if path != "accelerator" and below not in EMBEDDED:
-        return list(values)
-    made: list[Any] = []
-    for index, value in enumerate(values):
-        content = value
-        if isinstance(value, str):
-            file = getattr(value, "folder", Path()) / value
-            try:
-                content = (load_accelerator(file) if path == "accelerator" else load_memory(file)).model_dump(
-                    mode="json", exclude_none=True
-                )
-            except ConfigError as fault:
-                faults[f"{sweep.place(path, index)}: sweep.axes.{path}: {value}:\n{fault}"] = None
-                content = None
-        made.append(content)
-    return made
-
-
-def _machine(sweep: Sweep, chosen: Mapping[str, tuple[Any, int]], faults: dict[str, None]) -> Machine | None:
-    """The machine of these values; None where it is unsound, and why among the faults."""
-    base = sweep.accelerator
-    tree = _tree(base.model_dump(mode="json", exclude_none=True), "", base.place)
-    # As with --set: parents before children, and the key that names a kind before the keys which that kind has.
-    for path in sorted(chosen, key=lambda path: (path.count("."), path.rpartition(".")[2] not in KINDS)):
-        content, index = chosen[path]
-        if content is None:
-            return None
-        where = sweep.place(path, index)
-        # the default binds this turn of the loop
-        value = _tree(content, "", lambda _, where=where: where)  # type: ignore[misc]  # mypy cannot infer such a lambda
-        if path == "accelerator":
-            tree = value
-            continue
-        try:
-            tree = assigned(tree, path.split(".")[1:], value, value.place)
-        except RefusalError as refusal:
-            faults[str(Fault(value.place, path, refusal.fault, refusal.remedy))] = None
-            return None
-    try:
-        return Machine(Accelerator.model_validate(tree.plain(), context={WRITTEN: True, PLACES: tree.places("accelerator")}))
-    except ValidationError as error:
-        faults |= dict.fromkeys(str(fault) for fault in explain(error, Accelerator, tree, "accelerator"))
-        return None
-
-
-def _options(sweep: Sweep, indices: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+def _options(sweep: Sweep, indices: Indices) -> dict[str, dict[str, Any]]:
     options: dict[str, dict[str, Any]] = {}
     for path, index in indices.items():
         if path.startswith("scheme."):
             _, name, option = path.split(".")
             options.setdefault(name, {})[option] = sweep.values(path)[index]
     return options
-
-
-def _tree(data: Any, path: str, where: Callable[[str], str]) -> Value:
-    """Plain data as values with places."""
-    place = Place(Source(where(path), Path()))
-    inside = f"{path}." if path else ""
-    if isinstance(data, Mapping):
-        content = {key: _tree(value, f"{inside}{key}", where) for key, value in data.items()}
-        return Value(content, place, keys={key: value.place for key, value in content.items()})
-    if isinstance(data, list | tuple):
-        return Value(tuple(_tree(value, f"{inside}{index}", where) for index, value in enumerate(data)), place)
-    raw = configfile.dump(data).splitlines()[0] if data is not None and not isinstance(data, str) else str(data or "")
-    return Value(data, place, raw)
 
 
 def _sha256(content: object) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from accelsim.designspace.area import area_mm2
-from accelsim.designspace.fronts import OBJECTIVES, front
+from accelsim.designspace.fronts import ACCURACY, OBJECTIVES, front
 from accelsim.designspace.store import Kept, Number
 from accelsim.designspace.sweepspace import Setting
 from accelsim.errors import ConfigError
@@ -20,7 +20,8 @@ from accelsim.report.result import COUNT_COLUMNS, Result
 from accelsim.runfile import NetworkFile
 
 FIRST = ("job", "network", "image", "source", "epsilon", "scheme", "label", "engine")
-"""Columns before the axes. `job`: number of the trace, from 1; `scheme`: as written; `label`: with the options that the axes gave it."""
+"""Columns before the axes, but for those that are axes themselves. `job`: number of the job's image, from 1, which has a trace for each
+combination of the axes that decide the data; `scheme`: as written; `label`: with the options that the axes gave it."""
 DERIVED = ("time_us", "achieved_gb_per_s", "stall_percent", "macs_skipped_percent")
 AREA, PARETO = "area_mm2", "pareto"
 """`area_mm2`: the proxy of `area`; `pareto`: whether no other point of its trace is better in every objective."""
@@ -30,22 +31,31 @@ RATIOS = ("bytes_moved_ratio", "total_cycles_ratio", "speed_up", "energy_ratio",
 COUNTS = ("stall_cycles", *COUNT_COLUMNS)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a trace is: a file, or, of an image by name, a store."""
+
+    path: Path
+    image: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Point:
     """One replay of a sweep. `told`: what the table says of its trace; `written`: the scheme as the file has it, `scheme`: its label.
 
-    `network`: where its weights are, if the scheme needs them.
+    `network`: where its weights are, if the scheme needs them; `lost`: why there is no trace to replay, or empty.
     """
 
     key: str
     job: int
-    told: Mapping[str, str | float]
-    trace: Path
+    told: Mapping[str, str | float | None]
+    trace: Place
     digest: str
     setting: Setting
     written: str
     scheme: str
     network: NetworkFile | None = None
+    lost: str = ""
 
 
 def values(result: Result) -> dict[str, Number]:
@@ -58,7 +68,7 @@ def values(result: Result) -> dict[str, Number]:
 class SweepTable(pd.DataFrame):
     """The rows of `sweep.csv`, a data frame that shows itself by its headline and the columns that people look at first."""
 
-    HEADLINE = ("bytes_moved", "total_cycles", "stall_percent", "energy_uj", AREA, "bytes_saved_percent", "speed_up", PARETO)
+    HEADLINE = ("bytes_moved", "total_cycles", "stall_percent", "energy_uj", AREA, "bytes_saved_percent", "speed_up", ACCURACY, PARETO)
     SHOWN = 24
     """Rows that are shown of a longer table."""
 
@@ -71,9 +81,10 @@ class SweepTable(pd.DataFrame):
         names = list(self.columns)
         if not {*FIRST, "error"} <= set(names):
             return pd.DataFrame(self)
-        told = [name for name in ("network", "image", "epsilon", "error") if self[name].nunique() > 1]
-        chosen = [*told[:3], "scheme", *names[names.index("engine") + 1 : names.index("error")], *self.HEADLINE]
-        return pd.DataFrame(self)[[name for name in [*chosen, *(["error"] if "error" in told else [])] if name in names]]
+        told = [name for name in ("network", "image", "epsilon") if self[name].nunique() > 1]
+        failed = ["error"] if self["error"].nunique() > 1 else []
+        chosen = [*told, "scheme", *names[names.index("engine") + 1 : names.index("error")], *self.HEADLINE, *failed]
+        return pd.DataFrame(self)[[name for name in dict.fromkeys(chosen) if name in names]]
 
     def headline(self) -> str:
         """How many points of what there are, how many failed and how many are on the front; empty for a table of other columns."""
@@ -94,28 +105,26 @@ class SweepTable(pd.DataFrame):
 
 
 def table(points: Sequence[Point], kept: Mapping[str, Kept], baseline: str, objectives: Sequence[str] = OBJECTIVES) -> SweepTable:
-    """One row for each point; a point that failed has its `error` and no numbers. `objectives`: what the column `pareto` weighs up."""
+    """One row for each point; a point that failed has its `error` and no numbers. `objectives`: what the column `pareto` weighs up.
+
+    The column `accuracy` is there where a trace is told one.
+    """
     # Rows of one trace at one setting belong together; settings are told apart as objects, since values need not be distinct.
     base = {(point.job, id(point.setting)): kept[point.key].values for point in points if point.written == baseline}
     rows = []
     for point in points:
         found = kept[point.key]
-        first = {
-            "job": point.job,
-            **point.told,
-            "scheme": point.written,
-            "label": point.scheme,
-            "engine": point.setting.engine,
-            **point.setting.values,
-            "error": found.error,
-        }
-        rows.append(first | numbers(found.values, base[point.job, id(point.setting)]))
+        says = {"job": point.job, **point.told, "scheme": point.written, "label": point.scheme, "engine": point.setting.engine}
+        says |= {**point.setting.values, "error": found.error}
+        rows.append(says | numbers(found.values, base[point.job, id(point.setting)]))
     axes = list(points[0].setting.values)
-    frame = SweepTable(rows, columns=[*FIRST, *axes, "error", *DERIVED, *COUNTS, *ENERGIES, *RATIOS, AREA])
+    first = [name for name in FIRST if name not in axes]
+    last = [AREA, *([ACCURACY] if ACCURACY in points[0].told else [])]
+    frame = SweepTable(rows, columns=[*first, *axes, "error", *DERIVED, *COUNTS, *ENERGIES, *RATIOS, *last])
     for axis in axes:
         if not pd.api.types.is_numeric_dtype(frame[axis]):
             frame[axis] = frame[axis].astype(str)
-    frame = frame.astype(dict.fromkeys(COUNTS, "Int64") | dict.fromkeys((*DERIVED, *ENERGIES, *RATIOS, AREA), "float64"))
+    frame = frame.astype(dict.fromkeys(COUNTS, "Int64") | dict.fromkeys((*DERIVED, *ENERGIES, *RATIOS, *last), "float64"))
     frame[PARETO] = front(frame, objectives)
     return frame
 

@@ -81,7 +81,7 @@ def evaluate(
     settings = plan(asked, network.graph)
     with workers(measure, asked.processes) as crew:
         bench = _Bench(asked, network, found, folder / "blocks", crew, progress)
-        tally = Tally(network.graph, asked.name)
+        tally = Tally(network.graph)
         for setting, measured in bench.measure_all(settings):
             tally.add(setting.name, setting.mode, setting.epsilon, measured)
         chosen: dict[str, Mapping[str, float]] = {}

@@ -11,8 +11,8 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from accelsim import configfile
 from accelsim.configfile.schema import FromPath
 from accelsim.errors import RefusalError, refuse
-from accelsim.images import Preprocessing
-from accelsim.runfile import Filed, ImageList, InputFile, Location, Name, NetworkFile, PresetName, Section, repeats
+from accelsim.labelled import ImageSet, Photographs
+from accelsim.runfile import Filed, Location, Name, NetworkFile, Section, repeats
 
 MOST_STEPS = 1000
 """More epsilons than this are taken for a mistake in the step."""
@@ -20,48 +20,6 @@ MOST_STEPS = 1000
 Epsilon = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=1)]
 Mode = Literal["channel", "part", "element"]
-
-
-class Photographs(Section):
-    """Images without labels: how much is saved is counted, accuracy is not."""
-
-    files: Annotated[tuple[str, ...], Field(min_length=1), ImageList()]
-    """Image files, globs, or arrays in archives (photos.npz:dog, stack.npz:images:17)."""
-
-
-class LabelledFiles(Section):
-    """Image files with a table of their labels."""
-
-    table: InputFile
-    """The table (.csv), with a header line and a row for each image."""
-    folder: Annotated[Path, Location(file=False)] | None = None
-    """Where the image files are; the table's own folder if not given."""
-    file_column: str = "file"
-    """Column with the name of the image file."""
-    label_column: str = "class_id"
-    """Column with the label."""
-
-
-class LabelledStack(Section):
-    """Images and labels as two arrays of one archive (.npz)."""
-
-    stack: InputFile
-    """The archive."""
-    images: str = "images"
-    """Its array of images, uint8 [N, H, W] or [N, H, W, C]."""
-    labels: str = "labels"
-    """Its array of labels, whole numbers [N]."""
-
-
-class Outputs(Section):
-    """Which output of the network means which label: a table (.csv) with a header line."""
-
-    table: InputFile
-    """The table."""
-    label_column: str = "class_id"
-    """Column with the label, as the images have it."""
-    output_column: str
-    """Column with the number of the network's output, from 0."""
 
 
 class Range(Section):
@@ -103,26 +61,6 @@ class Auto(Section):
     """Choose with this many of the images, the first ones; all if not given. Accuracy on the others is then an honest one."""
 
 
-def _way(ways: Mapping[type[Section], str]) -> Discriminator:
-    """Tell forms of a section apart by the key that only one of them has."""
-
-    def tag(value: Any) -> str | None:
-        for form, key in ways.items():
-            if isinstance(value, form) or (isinstance(value, Mapping) and key in value):
-                return key
-        return None
-
-    return Discriminator(
-        tag, custom_error_type="no_way", custom_error_message=f"which one? One of these keys is needed: {', '.join(ways.values())}"
-    )
-
-
-Images = Annotated[
-    Annotated[Photographs, Tag("files")] | Annotated[LabelledFiles, Tag("table")] | Annotated[LabelledStack, Tag("stack")],
-    _way({Photographs: "files", LabelledFiles: "table", LabelledStack: "stack"}),
-]
-
-
 def _is_range(value: Any) -> str:
     return "range" if isinstance(value, Range | Mapping) else "list"
 
@@ -143,21 +81,13 @@ LayerEpsilons = Annotated[
 ]
 
 
-class Evaluate(Filed):
+class Evaluate(ImageSet, Filed):
     """Accuracy and reduction against epsilon, on many images."""
 
     name: Name
     """What the results are filed under."""
     network: Annotated[NetworkFile, FromPath()]
     """Path of a network file, or its content."""
-    preprocessing: Annotated[Preprocessing, PresetName()] | None = None
-    """Instead of the network's own: name of a preset, or its keys."""
-    images: Images
-    """Where the images and their labels are."""
-    limit: Side | None = None
-    """Take this many images, the first ones; all if not given."""
-    outputs: Outputs | None = None
-    """Which output means which label; without it a label is the number of the output, from 0."""
     epsilons: Epsilons = (0.0,)
     """Numbers, each for all layers, or a range: {start: 0, stop: 0.5, step: 0.1}. 0 is always there: losses are counted from it."""
     modes: Annotated[tuple[Mode, ...], Field(min_length=1)] = ("channel",)
@@ -195,7 +125,7 @@ class Evaluate(Filed):
 
     def network_file(self) -> NetworkFile:
         """The network with the preprocessing that is used here."""
-        return self.network if self.preprocessing is None else self.network.model_copy(update={"preprocessing": self.preprocessing})
+        return self.seen_by(self.network)
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Evaluate:

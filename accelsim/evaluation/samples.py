@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from accelsim.errors import ConfigError, choices, nearest, quoted
-from accelsim.evaluation.evaluatefile import Evaluate, LabelledFiles, LabelledStack, Outputs, Photographs
+from accelsim.labelled import ImageSet, LabelledFiles, LabelledStack, Outputs, Photographs
 
 MAX_ROWS = 10_000_000
 MAX_OUTPUTS = 100_000_000
@@ -26,8 +26,8 @@ class Sample:
     target: int | None
 
 
-def samples(asked: Evaluate) -> tuple[Sample, ...]:
-    """Find the images of an evaluate file, in the order of their table or stack.
+def samples(asked: ImageSet) -> tuple[Sample, ...]:
+    """Find the images of a set, in the order of their table or stack.
 
     Raises:  `ConfigError` for a table that cannot be read, a column it lacks, an image that is not there, or a label that means no output
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -33,9 +33,10 @@ prints; `percent_of_conv`: of and over convolutions, which is what its Table 5 p
 class Tally:
     """Collects settings; the tables hold them in the order in which they came."""
 
-    def __init__(self, graph: Graph, name: str) -> None:
+    def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._name = name
+        self._nodes = counted(graph)
+        self._conv = [index for index, node in enumerate(self._nodes) if node.kind == "conv"]
         self._rows: list[dict[str, Any]] = []
         self._layers: list[dict[str, Any]] = []
         self._images: list[pd.DataFrame] = []
@@ -43,68 +44,76 @@ class Tally:
 
     def add(self, setting: str, mode: str, epsilon: Epsilon, measured: Measured) -> None:
         """Add a setting. The first one with epsilon 0 is what losses are counted from."""
-        nodes = counted(self._graph)
-        conv = [index for index, node in enumerate(nodes) if node.kind == "conv"]
+        head: dict[str, Any] = {"network": self._graph.name, "setting": setting, "mode": mode}
+        self._rows.append({**head, **self._row(epsilon, measured)})
+        self._layers += [{**head, **row} for row in self._layer_rows(epsilon, measured)]
+        self._images.append(self._image_rows({**head, "epsilon": _number(epsilon)}, measured))
+
+    def _row(self, epsilon: Epsilon, measured: Measured) -> dict[str, Any]:
+        """What is said of a setting."""
+        count, conv = len(measured.images), self._conv
         outputs = sum(node.elements for node in self._graph.nodes if node.kind in COUNTED_KINDS)
-        conv_outputs = sum(nodes[index].elements for index in conv)
+        conv_outputs = sum(self._nodes[index].elements for index in conv)
+        saved, marked = int(measured.saved.sum()), int(measured.marked.sum())
+        conv_saved = int(measured.saved[:, conv].sum())
+        top1, top5 = (100 * measured.right(most) / count if measured.labelled else math.nan for most in (1, 5))
+        if self._right is None:
+            self._right = (top1, top5)
+        return {
+            "epsilon": _number(epsilon),
+            "images": count,
+            "top1_percent": top1,
+            "top5_percent": top5,
+            "top1_loss": round(self._right[0] - top1, 9),
+            "top5_loss": round(self._right[1] - top5, 9),
+            "saved_elements": saved / count,
+            "conv_saved_elements": conv_saved / count,
+            "marked_elements": marked / count,
+            "percent_of_outputs": _percent(saved, outputs * count),
+            "conv_percent_of_outputs": _percent(conv_saved, outputs * count),
+            "percent_of_conv": _percent(conv_saved, conv_outputs * count),
+            "marked_percent_of_outputs": _percent(marked, outputs * count),
+            "conv_layers_with_zero": int((measured.saved[:, conv] > 0).sum()) / count,
+            "best_score": float(measured.best_score.mean()),
+            "epsilon_by_layer": json.dumps(dict(epsilon)) if isinstance(epsilon, Mapping) else "",
+        }
+
+    def _layer_rows(self, epsilon: Epsilon, measured: Measured) -> Iterator[dict[str, Any]]:
+        """What is said of each layer."""
         count = len(measured.images)
         saved, marked = measured.saved.sum(axis=0), measured.marked.sum(axis=0)
-        all_saved, conv_saved, all_marked = int(saved.sum()), int(saved[conv].sum()), int(marked.sum())
-        right = tuple(100 * measured.right(most) / count if measured.labelled else math.nan for most in (1, 5))
-        if self._right is None:
-            self._right = (right[0], right[1])
-        by_layer = json.dumps(dict(epsilon)) if isinstance(epsilon, Mapping) else ""
-        head: dict[str, Any] = {"network": self._graph.name, "setting": setting, "mode": mode}
-        number = math.nan if isinstance(epsilon, Mapping) else float(epsilon)
-        self._rows.append(
+        for index, node in enumerate(self._nodes):
+            yield {
+                "layer": node.name,
+                "kind": node.kind,
+                "epsilon": float(epsilon.get(node.name, 0.0) if isinstance(epsilon, Mapping) else epsilon),
+                "output_elements": node.elements,
+                "saved_elements": int(saved[index]) / count,
+                "marked_elements": int(marked[index]) / count,
+                "saved_percent": _percent(int(saved[index]), node.elements * count),
+                "marked_percent": _percent(int(marked[index]), node.elements * count),
+            }
+
+    def _image_rows(self, head: Mapping[str, Any], measured: Measured) -> pd.DataFrame:
+        """What is said of each image."""
+        labelled = measured.target != FREE
+        known = {
+            name: pd.array([value if told else None for value, told in zip(values, labelled, strict=True)], "Int64")
+            for name, values in (("target", measured.target), ("rank", measured.rank))
+        }
+        return pd.DataFrame(
             {
-                **head,
-                "epsilon": number,
-                "images": count,
-                "top1_percent": right[0],
-                "top5_percent": right[1],
-                "top1_loss": round(self._right[0] - right[0], 9),
-                "top5_loss": round(self._right[1] - right[1], 9),
-                "saved_elements": all_saved / count,
-                "conv_saved_elements": conv_saved / count,
-                "marked_elements": all_marked / count,
-                "percent_of_outputs": _percent(all_saved, outputs * count),
-                "conv_percent_of_outputs": _percent(conv_saved, outputs * count),
-                "percent_of_conv": _percent(conv_saved, conv_outputs * count),
-                "marked_percent_of_outputs": _percent(all_marked, outputs * count),
-                "conv_layers_with_zero": int((measured.saved[:, conv] > 0).sum()) / count,
-                "best_score": float(measured.best_score.mean()),
-                "epsilon_by_layer": by_layer,
+                **{column: [value] * len(measured.images) for column, value in head.items()},
+                "image": measured.images,
+                **known,
+                "best": measured.best,
+                "best_score": measured.best_score,
+                "target_score": measured.target_score,
+                "saved_elements": measured.saved.sum(axis=1),
+                "conv_saved_elements": measured.saved[:, self._conv].sum(axis=1),
+                "marked_elements": measured.marked.sum(axis=1),
             }
         )
-        for index, node in enumerate(nodes):
-            own = epsilon.get(node.name, 0.0) if isinstance(epsilon, Mapping) else epsilon
-            self._layers.append(
-                {
-                    **head,
-                    "layer": node.name,
-                    "kind": node.kind,
-                    "epsilon": float(own),
-                    "output_elements": node.elements,
-                    "saved_elements": int(saved[index]) / count,
-                    "marked_elements": int(marked[index]) / count,
-                    "saved_percent": _percent(int(saved[index]), node.elements * count),
-                    "marked_percent": _percent(int(marked[index]), node.elements * count),
-                }
-            )
-        frame = pd.DataFrame({"image": measured.images})
-        for position, (column, value) in enumerate({**head, "epsilon": number}.items()):
-            frame.insert(position, column, value)
-        labelled = measured.target != FREE
-        frame["target"] = pd.array([value if known else None for value, known in zip(measured.target, labelled, strict=True)], "Int64")
-        frame["rank"] = pd.array([value if known else None for value, known in zip(measured.rank, labelled, strict=True)], "Int64")
-        frame["best"] = measured.best
-        frame["best_score"] = measured.best_score
-        frame["target_score"] = measured.target_score
-        frame["saved_elements"] = measured.saved.sum(axis=1)
-        frame["conv_saved_elements"] = measured.saved[:, conv].sum(axis=1)
-        frame["marked_elements"] = measured.marked.sum(axis=1)
-        self._images.append(frame)
 
     def table(self) -> pd.DataFrame:
         """One row a setting, columns `TABLE_COLUMNS`."""
@@ -117,6 +126,11 @@ class Tally:
     def images(self) -> pd.DataFrame:
         """One row a setting and image; `rank`: outputs ahead of the right one."""
         return pd.concat(self._images, ignore_index=True)
+
+
+def _number(epsilon: Epsilon) -> float:
+    """The epsilon of all layers; NaN where each has its own."""
+    return math.nan if isinstance(epsilon, Mapping) else float(epsilon)
 
 
 def _percent(part: int, whole: int) -> float:

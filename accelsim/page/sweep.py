@@ -10,13 +10,15 @@ import pandas as pd
 
 from accelsim import report
 from accelsim.designspace import sweeptable
+from accelsim.designspace.fronts import ACCURACY
 from accelsim.errors import ConfigError
 from accelsim.page.pieces import asked, pictures
 from accelsim.page.render import Page, Section
 from accelsim.page.tables import Table
 
-SHOWN = ("bytes_moved_ratio", "total_cycles_ratio", "energy_ratio", "speed_up", "bytes_moved", "total_cycles", "stall_percent", "energy_uj")
-"""Columns of the table that follow the axes; the file has all."""
+RATIOS = ("bytes_moved_ratio", "total_cycles_ratio", "energy_ratio", "speed_up")
+SHOWN = (ACCURACY, *RATIOS, "bytes_moved", "total_cycles", "stall_percent", "energy_uj")
+"""Columns of the table that follow the axes, where they are there; the file has all."""
 
 
 def sweep_page(contents: Mapping[str, bytes]) -> Page:
@@ -31,11 +33,12 @@ def sweep_page(contents: Mapping[str, bytes]) -> Page:
     except (KeyError, ValueError) as error:
         raise ConfigError(f"its tables cannot be read: {error!r}\n    make them again: accelsim sweep") from error
     failed = table[table["error"].notna()]
-    columns = ["network", "image", "label", *axes, *SHOWN, "source"]
+    names = list(dict.fromkeys(["network", "image", "label", *axes]))
+    columns = [*names, *(name for name in SHOWN if name in table.columns), "source"]
     sections = [
         Section("What was found", list(_headlines(table, axes)), [Table.of(table[columns], "every point; ratios: to the baseline scheme")]),
         Section("Figures", pictures=list(pictures(contents))),
-        Section("Points that failed", tables=[Table.of(failed[["network", "image", "label", *axes, "error"]], "failed points")]),
+        Section("Points that failed", tables=[Table.of(failed[[*names, "error"]], "failed points")]),
         *asked(config, report.version()),
     ]
     if failed.empty:
@@ -49,12 +52,22 @@ def sweep_page(contents: Mapping[str, bytes]) -> Page:
 
 
 def _headlines(table: pd.DataFrame, axes: tuple[str, ...]) -> Iterator[str]:
-    """For each trace and scheme: between which points its saving lies."""
+    """For each trace and scheme: between which points its saving lies, and its accuracy; what is saved where that is at its best."""
     for (_, network, image, scheme), rows in table.groupby(["job", "network", "image", "scheme"], sort=False):
-        saved = rows[rows["bytes_saved_percent"].notna()].sort_values("bytes_saved_percent", kind="stable").to_dict("records")
-        if saved and any(row["bytes_saved_percent"] for row in saved):
-            low, high = (f"{row['bytes_saved_percent']:.2f} % ({_where(row, axes)})" for row in (saved[0], saved[-1]))
-            yield f"{network}, {image}: {scheme} saves between {low} and {high} of the DRAM bytes."
+        saved, judged = _ends(rows, "bytes_saved_percent", axes), _ends(rows, ACCURACY, axes) if ACCURACY in rows.columns else ()
+        if saved and rows["bytes_saved_percent"].any():
+            whose = f"{network}, {image}"
+            yield f"{whose}: {scheme} saves between {' and '.join(saved)} of the DRAM bytes."
+            if judged and rows[ACCURACY].nunique() > 1:
+                best = rows[rows[ACCURACY] == rows[ACCURACY].max()]
+                most = (_ends(best, "bytes_saved_percent", axes) or ("nothing",))[-1]
+                yield f"{whose}: top-1 accuracy lies between {' and '.join(judged)}; where it is best, {scheme} saves up to {most}."
+
+
+def _ends(rows: pd.DataFrame, column: str, axes: tuple[str, ...]) -> tuple[str, ...]:
+    """The least and the largest of a column of percentages, and where they are; nothing where it is empty."""
+    known = rows[rows[column].notna()].sort_values(column, kind="stable").to_dict("records")
+    return tuple(f"{row[column]:.2f} % ({_where(row, axes)})" for row in (known[0], known[-1])) if known else ()
 
 
 def _where(row: Mapping[Hashable, Any], axes: tuple[str, ...]) -> str:

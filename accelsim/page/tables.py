@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from accelsim.designspace.sweepfile import number
+from accelsim.designspace.axis import number
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import pandas as pd
 from accelsim import tracefile
 from accelsim.errors import ModelError, UserError
 from accelsim.evaluation import evaluate, evaluatefile
-from accelsim.evaluation.evaluatefile import Photographs
+from accelsim.labelled import Photographs
 from accelsim.paper.numbers import Gap, Key, Measured
 from accelsim.paper.paperfile import Archive, PaperNetwork
 from accelsim.report.counting import PaperCount, saved_elements

@@ -17,6 +17,7 @@ from accelsim.plots.roofline import Roof, roofline
 from accelsim.plots.schemes_by_tensor import schemes_by_tensor
 from accelsim.plots.sensitivity_bars import sensitivity_bars
 from accelsim.plots.sparsity import sparsity
+from accelsim.plots.spread_curves import spread_curves
 from accelsim.plots.stall_causes import stall_causes
 from accelsim.plots.static_dynamic import static_dynamic
 from accelsim.plots.style import DOUBLE_COLUMN, LOOKS, SINGLE_COLUMN, Look, look, render, save, slug
@@ -56,6 +57,7 @@ __all__ = [
     "sensitivity_bars",
     "slug",
     "sparsity",
+    "spread_curves",
     "stall_causes",
     "static_dynamic",
     "sweep_curves",

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axis import Axis
 from numpy.typing import NDArray
 
-from accelsim.designspace.sweepfile import number
+from accelsim.designspace.axis import number
 from accelsim.designspace.sweeptable import axes as axes_of
 from accelsim.errors import ConfigError
 from accelsim.plots.style import CHARACTER, PREFIXES, plain, scaled
@@ -22,12 +22,19 @@ WIDE = 8
 
 def axis_label(path: str) -> str:
     """What an axis is called: `accelerator.buffer.size` is 'buffer size'."""
-    return plain(" ".join(path.split(".")[-2:]).replace("_", " ").removeprefix("accelerator "))
+    return plain(" ".join(path.split(".")[-2:]).replace("_", " ").removeprefix("accelerator ").removeprefix("network "))
+
+
+def whose(table: pd.DataFrame) -> str:
+    """The network and the image of a table's rows, for a title; of several, how many."""
+    names = [(what, list(dict.fromkeys(table[what].astype(str)))) for what in ("network", "image")]
+    return ", ".join(found[0] if len(found) == 1 else f"{len(found)} {what}s" for what, found in names)
 
 
 def held(table: pd.DataFrame, drawn: Sequence[str]) -> str:
     """The values of the axes that are not drawn, for a title."""
-    texts = [f"{axis_label(axis)} {table[axis].iloc[0]}" for axis in axes_of(table) if axis not in drawn]
+    named = {*drawn, "network", "image"}  # these stand before it
+    texts = [f"{axis_label(axis)} {table[axis].iloc[0]}" for axis in axes_of(table) if axis not in named]
     return f" ({', '.join(texts)})" if texts else ""
 
 
@@ -70,6 +77,7 @@ NAMES: Mapping[str, tuple[str, str, tuple[str, ...]]] = MappingProxyType(
         "time_us": ("run time", "µs", ()),
         "achieved_gb_per_s": ("achieved bandwidth", "GB/s", ()),
         "speed_up": ("speed-up", "", ()),
+        "accuracy": ("top-1 accuracy", "%", ()),
     }
 )
 """What columns are called, their units, and the prefixes that those take."""
@@ -88,7 +96,9 @@ def shown_scale(column: str, numbers: pd.Series) -> tuple[float, str]:
 
 
 def spans_much(numbers: pd.Series) -> bool:
-    """Whether numbers need a logarithmic scale: all above zero, the largest many times the smallest."""
+    """Whether numbers need a logarithmic scale: all above zero, the largest many times the smallest; percentages never do."""
+    if NAMES.get(str(numbers.name), ("", "", ()))[1].startswith("%"):
+        return False
     known = numbers.dropna().astype("float64")
     return bool(len(known) and known.min() > 0 and known.max() >= WIDE * known.min())
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from accelsim.designspace.effects import in_step
 from accelsim.designspace.sweeptable import axes as axes_of
 from accelsim.errors import ConfigError, choices
-from accelsim.plots.axis_values import axis_label, held, name_values, ordered
+from accelsim.plots.axis_values import axis_label, held, name_values, ordered, whose
 from accelsim.plots.style import CHARACTER, COLOURS, DOUBLE_COLUMN, INK, TITLE_LINE, drawn_width, new_figure, plain, styled, title
 
 SHOWN: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -30,6 +30,7 @@ SHOWN: Mapping[str, tuple[str, str]] = MappingProxyType(
         "energy_ratio": ("energy over baseline", ".2f"),
         "achieved_gb_per_s": ("achieved bandwidth (GB/s)", ".1f"),
         "time_us": ("run time (us)", ".3g"),
+        "accuracy": ("top-1 accuracy (%)", ".1f"),
     }
 )
 """What can be shown, with its name and how its cells are written."""
@@ -81,7 +82,7 @@ def heat_map(
     if image is not None:
         figure.colorbar(image, ax=panels, label=SHOWN[value][0], pad=0.01).formatter = ScalarFormatter(useOffset=False)
     lost = "; × no result" if any(np.isnan(picture).any() for picture in pictures.values()) else ""
-    what = f"{table['network'].iloc[0]}, {table['image'].iloc[0]}: {SHOWN[value][0]}{held(table, (first, second))}{lost}"
+    what = f"{whose(table)}: {SHOWN[value][0]}{held(table, (first, second))}{lost}"
     title(figure, what, str(table["source"].iloc[0]))
     return figure
 

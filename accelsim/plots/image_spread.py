@@ -18,10 +18,11 @@ SAVED = {"bytes_moved": "DRAM bytes", "total_cycles": "cycles", "energy_nj": "en
 
 
 @styled
-def image_spread(layers: pd.DataFrame, width: float = DOUBLE_COLUMN) -> Figure:
+def image_spread(layers: pd.DataFrame, width: float = DOUBLE_COLUMN, *, held: str = "") -> Figure:
     """Draw what each scheme saves against the first, a point an image, over a box of the quartiles with the median; whiskers: all images.
 
-    `layers`: rows of `layers.csv` of one network and several images, each under the same schemes. Units: `width` in inches.
+    `layers`: rows of `layers.csv` of one network and several images, each under the same schemes. `held`: what the title adds.
+    Units:   `width` in inches
     Raises:  `ConfigError` where there are several networks, fewer than three images, one scheme, or schemes that differ between images.
     """
     networks, schemes = (list(dict.fromkeys(layers[name])) for name in ("network", "scheme"))
@@ -49,7 +50,7 @@ def image_spread(layers: pd.DataFrame, width: float = DOUBLE_COLUMN) -> Figure:
     if crowded:
         figure.set_figheight(figure.get_figheight() + 0.065 * max(map(len, schemes)))
     source = ", ".join(dict.fromkeys(layers["source"]))
-    title(figure, f"{networks[0]}: spread over {len(totals)} images", source)
+    title(figure, f"{networks[0]}: spread over {len(totals)} images{held}", source)
     return figure
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from accelsim.designspace.fronts import MORE_IS_BETTER, front
 from accelsim.designspace.sweeptable import axes as axes_of
 from accelsim.errors import ConfigError
-from accelsim.plots.axis_values import axis_label, one_trace, quantity_label, shown_scale, spans_much
+from accelsim.plots.axis_values import axis_label, one_trace, quantity_label, shown_scale, spans_much, whose
 from accelsim.plots.style import DOUBLE_COLUMN, INK, SCHEME_COLOURS, drawn_width, legend_below, new_figure, plain, styled, title
 from accelsim.plots.sweep_curves import MARKS
 
@@ -64,14 +64,18 @@ def pareto_scatter(table: pd.DataFrame, width: float = DOUBLE_COLUMN, *, x: str 
     panel.set_xlabel(scales[x][1])
     panel.set_ylabel(scales[y][1])
     panel.grid(axis="both")
-    legend_below(figure, [*handles, *_named(panel, rows[chosen], at[chosen], (drawn_width(width), HEIGHT - 0.5))])
-    what = f"{table['network'].iloc[0]}, {table['image'].iloc[0]}: {quantity_label(y)} against {quantity_label(x)}, {len(rows):,} points"
+    aside = (-3, 2.5) if y in MORE_IS_BETTER else (3, 2.5)  # where the front leaves room
+    legend_below(figure, [*handles, *_named(panel, rows[chosen], at[chosen], (drawn_width(width), HEIGHT - 0.5), aside)])
+    what = f"{whose(table)}: {quantity_label(y)} against {quantity_label(x)}, {len(rows):,} points"
     title(figure, what, str(table["source"].iloc[0]))
     return figure
 
 
-def _named(panel: Axes, rows: pd.DataFrame, at: NDArray[np.float64], room: tuple[float, float]) -> list[Line2D]:
-    """Number points of the front that do not lie too near each other, from left to right; legend entries that say what they are."""
+def _named(panel: Axes, rows: pd.DataFrame, at: NDArray[np.float64], room: tuple[float, float], aside: tuple[float, float]) -> list[Line2D]:
+    """Number points of the front that do not lie too near each other, from left to right; legend entries that say what they are.
+
+    Units:   `room` inches; `aside`, how far a number stands from its point, in points
+    """
     varied = [axis for axis in (*axes_of(rows), "label") if rows[axis].nunique() > 1] or ["label"]
     low, high = np.array([panel.get_xlim(), panel.get_ylim()]).T
     logs = np.array([panel.get_xscale() == "log", panel.get_yscale() == "log"])
@@ -85,7 +89,16 @@ def _named(panel: Axes, rows: pd.DataFrame, at: NDArray[np.float64], room: tuple
     order = sorted(named, key=lambda where: (where[0], -where[1]))
     for number, where in enumerate(order, 1):
         index = int(np.argmin(np.hypot(*(inches - where).T)))
-        panel.annotate(str(number), at[index], xytext=(3, 2.5), textcoords="offset points", fontsize=6.5, color=INK, zorder=6)
+        panel.annotate(
+            str(number),
+            at[index],
+            xytext=aside,
+            textcoords="offset points",
+            ha="right" if aside[0] < 0 else "left",
+            fontsize=6.5,
+            color=INK,
+            zorder=6,
+        )
         text = ", ".join(_told(axis, rows[axis].iloc[index]) for axis in varied)
         handles.append(Line2D([], [], linestyle="none", label=plain(f"{number}: {text}")))
     return handles
@@ -93,7 +106,7 @@ def _named(panel: Axes, rows: pd.DataFrame, at: NDArray[np.float64], room: tuple
 
 def _told(axis: str, value: object) -> str:
     """A value as the legend names it: names and quantities speak for themselves."""
-    return str(value) if isinstance(value, str) else f"{axis_label(axis)} {value}"
+    return value if isinstance(value, str) and value not in ("none", "true", "false") else f"{axis_label(axis)} {value}"
 
 
 def _ends_first(order: Sequence[int] | NDArray[np.int64]) -> Iterable[int]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from accelsim.designspace.effects import REST, effects
 from accelsim.designspace.sweeptable import axes as axes_of
-from accelsim.plots.axis_values import axis_label, one_trace, quantity_label
+from accelsim.plots.axis_values import axis_label, one_trace, quantity_label, whose
 from accelsim.plots.style import COLOURS, DOUBLE_COLUMN, INK, new_figure, styled, title
 
 VALUES = ("bytes_moved", "total_cycles", "stall_percent", "energy_uj")
@@ -52,7 +52,7 @@ def sensitivity_bars(table: pd.DataFrame, width: float = DOUBLE_COLUMN, *, value
         panel.grid(axis="x")
     panels[0].set_yticks(range(len(names)), [" + ".join(map(axis_label, name.split(" + "))) for name in names])
     panels[0].set_ylim(len(names) - 0.5, -0.5)
-    text = f"{table['network'].iloc[0]}, {table['image'].iloc[0]}: what each axis explains, and how far its means lie apart"
+    text = f"{whose(table)}: what each axis explains, and how far its means lie apart"
     title(figure, text, str(table["source"].iloc[0]))
     return figure
 

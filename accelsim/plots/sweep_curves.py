@@ -11,21 +11,22 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from accelsim.designspace.effects import in_step
+from accelsim.designspace.fronts import ACCURACY
 from accelsim.designspace.sweeptable import axes as axes_of
 from accelsim.errors import ConfigError
-from accelsim.plots.axis_values import axis_label, held, name_values, one_trace, ordered, places, shown_scale
+from accelsim.plots.axis_values import axis_label, held, name_values, one_trace, ordered, places, shown_scale, whose
 from accelsim.plots.style import DOUBLE_COLUMN, INK, SCHEME_COLOURS, drawn_width, legend_below, new_figure, plain, styled, title
 
 MARKS = ("o", "s", "^", "D", "v", "P")
 """One for each scheme: they tell lines apart in grey print."""
 SHOWN = ("bytes_moved", "total_cycles", "stall_percent", "bytes_saved_percent")
-"""What is drawn, a panel each."""
+"""What is drawn, a panel each; accuracy in place of stalls where it changes along the axis."""
 HEIGHT = 3.9
 
 
 @styled
 def sweep_curves(table: pd.DataFrame, width: float = DOUBLE_COLUMN, *, axis: str | None = None) -> Figure:
-    """Draw bytes moved, cycles, share of stalls and bytes saved against one axis, the first if none is named.
+    """Draw bytes moved, cycles, share of stalls (or accuracy, if it changes) and bytes saved against one axis, the first if none is named.
 
     `table`: rows of `sweep.csv` of one trace, all other axes at one value. A point without a result is a cross on the bottom line.
     Units:   `width` in inches. Values that span much stand on a scale of powers of two.
@@ -36,7 +37,9 @@ def sweep_curves(table: pd.DataFrame, width: float = DOUBLE_COLUMN, *, axis: str
     at = dict(zip(values, places(values), strict=True))
     figure = new_figure(width, HEIGHT)
     panels: list[Axes] = list(figure.subplots(2, 2, sharex=True).flat)
-    shown = [(column, *shown_scale(column, table[column])) for column in SHOWN]
+    judged = ACCURACY in table.columns and table[ACCURACY].nunique() > 1
+    columns = [ACCURACY if judged and column == "stall_percent" else column for column in SHOWN]
+    shown = [(column, *shown_scale(column, table[column])) for column in columns]
     handles = []
     failed = False
     for number, (scheme, rows) in enumerate(table.groupby("scheme", sort=False)):
@@ -65,7 +68,7 @@ def sweep_curves(table: pd.DataFrame, width: float = DOUBLE_COLUMN, *, axis: str
         if number >= 2:
             panel.set_xlabel(axis_label(axis))
     legend_below(figure, handles)
-    what = f"{table['network'].iloc[0]}, {table['image'].iloc[0]}: against {axis_label(axis)}{held(table, (axis,))}"
+    what = f"{whose(table)}: against {axis_label(axis)}{held(table, (axis,))}"
     title(figure, what, str(table["source"].iloc[0]))
     return figure
 

@@ -1,15 +1,14 @@
 """Work on a Dask cluster: one that waits at an address, or one of this computer's own; the only door to dask.distributed.
 
-A worker that is lost takes no task with it: the scheduler hands what it worked at to another one. Files travel as tasks of their own, so
+A worker that is lost takes no task with it: the scheduler hands what it worked at to another one. Data travels as tasks of its own, so
 that a lost worker's copy is made again as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from accelsim.errors import ConfigError
@@ -20,19 +19,23 @@ if TYPE_CHECKING:
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Place = TypeVar("Place", bound=Hashable)
 ANSWER = 10
 """Seconds in which a scheduler must answer, and have a worker."""
 LOST = "lost the Dask cluster at"
 
 
-class Cluster(Generic[Task, Result]):
-    """Calls a function on tasks, each with the content of its file, wherever the cluster has workers."""
+class Cluster(Generic[Task, Place, Result]):
+    """Calls a function on tasks, each with its data, wherever the cluster has workers."""
 
-    def __init__(self, client: Client, function: Callable[[Task, bytes], Result], file: Callable[[Task], Path]) -> None:
+    def __init__(
+        self, client: Client, function: Callable[[Task, bytes], Result], place: Callable[[Task], Place], read: Callable[[Place], bytes]
+    ) -> None:
         self._client = client
         self._function = function
-        self._file = file
-        self._contents: dict[Path, Any] = {}
+        self._place = place
+        self._read = read
+        self._contents: dict[Place, Any] = {}
 
     def __repr__(self) -> str:
         return f"Cluster({self.address}, {self.threads} threads)"
@@ -72,14 +75,14 @@ class Cluster(Generic[Task, Result]):
         """Keep a few tasks a worker under way; workers may have come or gone."""
         for task in islice(left, max(1, AHEAD * self.threads - len(mine))):
             # Not pure: a function of equal arguments may have failed on a worker that is gone.
-            future = self._client.submit(self._function, task, self._content(self._file(task)), pure=False)
+            future = self._client.submit(self._function, task, self._content(self._place(task)), pure=False)
             mine[future.key] = task
             ends.add(future)
 
-    def _content(self, path: Path) -> Any:
-        if path not in self._contents:
-            self._contents[path] = self._client.submit(_same, path.read_bytes())
-        return self._contents[path]
+    def _content(self, place: Place) -> Any:
+        if place not in self._contents:
+            self._contents[place] = self._client.submit(_same, self._read(place))
+        return self._contents[place]
 
     def _result(self, future: Any) -> Result:
         from concurrent.futures import CancelledError
@@ -97,10 +100,15 @@ class Cluster(Generic[Task, Result]):
 
 @contextmanager
 def cluster(
-    function: Callable[[Task, bytes], Result], file: Callable[[Task], Path], address: str | None, processes: int
-) -> Iterator[Cluster[Task, Result]]:
-    """A cluster that calls `function` on tasks and the content of the `file` of each; what was started here ends with the block.
+    function: Callable[[Task, bytes], Result],
+    place: Callable[[Task], Place],
+    read: Callable[[Place], bytes],
+    address: str | None,
+    processes: int,
+) -> Iterator[Cluster[Task, Place, Result]]:
+    """A cluster that calls `function` on tasks and their data; what was started here ends with the block.
 
+    `place`: where the data of a task is; `read` reads it here, once for all tasks that share it, and workers get it from each other.
     Units:   `processes` of a cluster on this computer, one thread each; of no account where there is an `address`
     Raises:  `ConfigError` where dask.distributed is not installed, or no scheduler with a worker answers at the address
     """
@@ -120,7 +128,7 @@ def cluster(
                 client.wait_for_workers(1, timeout=ANSWER)
             except TimeoutError as fault:
                 raise ConfigError(f"{address}: this Dask cluster has no workers\n    start some: dask worker {address}") from fault
-            yield Cluster(client, function, file)
+            yield Cluster(client, function, place, read)
     finally:
         if own is not None:
             own.close()

@@ -6,17 +6,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
 from accelsim.designspace.store import Kept, Store
-from accelsim.designspace.sweeptable import Point
+from accelsim.designspace.sweeptable import Place, Point
 from accelsim.errors import ConfigError, choices
 from accelsim.sweeps.clusters import cluster
 from accelsim.sweeps.estimate import duration
 from accelsim.sweeps.points import Progress
-from accelsim.sweeps.tasks import Made, Task, simulate_task, tasks_of
+from accelsim.sweeps.tasks import Made, Task, simulate_task, tasks_of, trace_bytes
 from accelsim.workers import workers
 
 EXECUTORS = ("processes", "dask")
@@ -54,7 +53,7 @@ class Hands:
         """A crew, no larger than its tasks need."""
         count = max(1, min(self.processes, tasks))
         if self.executor == "dask":
-            return cluster(simulate_task, _file, self.address, count)
+            return cluster(simulate_task, _place, trace_bytes, self.address, count)
         return workers(simulate_task, count)
 
 
@@ -99,6 +98,13 @@ class Desk:
             self.simulated += len(made)
             self._tell(*done())
 
+    def recall(self, points: Sequence[Point]) -> int:
+        """Take over what the store holds of points, and what is lost of them before they begin; gives how many the store held."""
+        held = self.store.read(point.key for point in points if point.key not in self.kept)
+        self.kept |= held
+        self.kept |= {point.key: Kept({}, point.lost, 0.0) for point in points if point.lost}
+        return len(held)
+
     def points(self, points: Sequence[Point], done: Callable[[], tuple[int, int]]) -> None:
         """Simulate those of the points that are not kept."""
         self.simulate(tasks_of(points, self.kept), done)
@@ -120,5 +126,5 @@ class Desk:
         self.progress(text + (f", {failed:,} failed" if failed else ""), done, total)
 
 
-def _file(task: Task) -> Path:
+def _place(task: Task) -> Place:
     return task.trace

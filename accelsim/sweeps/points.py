@@ -6,26 +6,31 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
-from accelsim import inference, simulate, tracefile
 from accelsim import schemes as schemes_known
-from accelsim.designspace.sweepfile import Sweep, SweepInferenceJob, SweepJob
+from accelsim import tracefile
+from accelsim.designspace.fronts import ACCURACY
 from accelsim.designspace.sweepspace import Setting
-from accelsim.designspace.sweeptable import Point
-from accelsim.networks.network import file_sha256
+from accelsim.designspace.sweeptable import Place, Point
+from accelsim.inference import stamp
 from accelsim.runfile import NetworkFile
+from accelsim.trace import Trace
+from accelsim.tracestore import TraceStore
+from accelsim.tracestore.layout import INDEX
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many steps are done, and how many there are."""
 
-FORMAT = 2
+FORMAT = 3
 """Counted up whenever what is kept of a point changes."""
 NOT_DECIDING = frozenset(
     {
         *("plots", "cli", "convert", "validation", "torch", "evaluation", "studies", "paper", "page", "networks", "configfile", "sweeps"),
-        *("checks.py", "kinds.py", "images.py", "imageset.py", "inference.py", "runfile", "workers.py", "__init__.py", "__main__.py"),
+        *("runfile", "tracestore", "checks.py", "kinds.py", "images.py", "imageset.py", "inference.py", "labelled.py", "workers.py"),
+        *("__init__.py", "__main__.py"),
     }
 )
 """Rooms and files of this package that have no say in what a replay of a given trace on a given machine gives."""
@@ -33,27 +38,30 @@ NOT_DECIDING = frozenset(
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """A trace to sweep. `job`: its number in the sweep, from 1; `told`: what tables say of it; `schemes`: the baseline first.
+    """A trace to sweep. `job`: number of its job's image, from 1; `told`: what tables say of it; `schemes`: the baseline first.
 
-    `network`: where its weights are, for weight schemes, or None.
+    `network`: where its weights are, for weight schemes, or None; `lost`: why there is no trace, or empty.
     """
 
     job: int
-    path: Path
+    place: Place
     digest: str
-    told: Mapping[str, str | float]
+    told: Mapping[str, str | float | None]
     schemes: tuple[str, ...]
     network: NetworkFile | None
+    lost: str = ""
 
     def points(self, setting: Setting, schemes: Sequence[str] | None = None) -> Iterator[Point]:
         """The points of this trace at one setting, under these schemes if not all of its own."""
         for written in self.schemes if schemes is None else schemes:
             scheme = setting.scheme(written)
-            network = self.network if schemes_known.load(scheme).weights.needs_weights else None
-            facts = [program(), self.digest, setting.machine.digest, scheme, setting.engine]
-            facts += [] if network is None else [network.model_dump_json()]
-            key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-            yield Point(key, self.job, self.told, self.path, self.digest, setting, written, scheme, network)
+            loaded = schemes_known.load(scheme)
+            network = self.network if loaded.weights.needs_weights else None
+            facts: list[object] = [program(), self.digest, setting.machine.digest, scheme, setting.engine]
+            facts += [] if network is None else [identity(network)]
+            # what a lossy scheme loses, the network was not measured with
+            told = {**self.told, ACCURACY: None} if loaded.lossy and ACCURACY in self.told else self.told
+            yield Point(sha256(facts), self.job, told, self.place, self.digest, setting, written, scheme, network, self.lost)
 
 
 @cache
@@ -67,73 +75,38 @@ def program() -> str:
     return seal.hexdigest()
 
 
-def recorded(asked: Sweep, folder: Path, progress: Progress) -> list[Recorded]:
-    """The traces of all jobs in order; images are inferred now where their traces are not in the results folder."""
-    found: list[Recorded] = []
-    for job in asked.jobs:
-        for path in _inferred(job, folder, progress) if isinstance(job, SweepInferenceJob) else [job.trace]:
-            found.append(_recorded(asked, len(found) + 1, path, job))
-    return found
-
-
-def ready(asked: Sweep, folder: Path) -> tuple[list[Recorded], list[int]]:
-    """As `recorded`, without inference: the traces that are there, and of each image that has none how many schemes it is swept under."""
-    found: list[Recorded] = []
-    missing: list[int] = []
-    for job in asked.jobs:
-        paths = [_trace_path(job, image, folder) for image in job.images] if isinstance(job, SweepInferenceJob) else [job.trace]
-        for path in paths:
-            if path.is_file():
-                found.append(_recorded(asked, len(found) + len(missing) + 1, path, job))
-            else:
-                missing.append(len(_schemes(asked, job.schemes)))
-    return found, missing
-
-
-def points_of(traces: Sequence[Recorded], settings: Sequence[Setting]) -> list[Point]:
-    """Every point in order: traces, then settings, then schemes."""
-    return [point for trace in traces for setting in settings for point in trace.points(setting)]
-
-
-def _schemes(asked: Sweep, own: Sequence[str] | None) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([asked.baseline, *(own or asked.schemes)]))
-
-
-def _recorded(asked: Sweep, number: int, path: Path, job: SweepJob) -> Recorded:
-    trace = tracefile.load(path)
-    told: dict[str, str | float] = {
-        "network": trace.graph.name,
-        "image": trace.image,
-        "source": trace.source,
-        "epsilon": float(trace.epsilon),
-    }
-    return Recorded(number, path, tracefile.digest(trace), told, _schemes(asked, job.schemes), job.network)
-
-
-def _inferred(job: SweepInferenceJob, folder: Path, progress: Progress) -> Iterator[Path]:
-    """Traces of a network on images, in the order of the images; those recorded before are taken from the results folder."""
-    prepared: inference.Prepared | None = None
-    for done, image in enumerate(job.images):
-        path = _trace_path(job, image, folder)
-        if not path.is_file():
-            progress(f"infer {job.network.name}", done, len(job.images))
-            if prepared is None:
-                prepared = inference.prepare(simulate.load_network(job.network), threads=job.threads)
-            photograph = inference.photograph(image, job.network.preprocessing)
-            (trace,) = inference.record(prepared, [photograph], epsilon=job.epsilon, mode=job.mode)
-            tracefile.save(trace, path)
-        yield path
-
-
-def _trace_path(job: SweepInferenceJob, image: str, folder: Path) -> Path:
-    """Where the trace of an image is kept: its name is a hash of all that decides it."""
-    file, separator, key = image.partition(".npz:")
-    stamp = file_sha256(Path(file + separator.rstrip(":")))
-    network = job.network.model_dump(mode="json", exclude={"darknet", "onnx", "labels"})
-    facts = [inference.ENGINE, network, _network_files(job.network), stamp, Path(file).name, key, job.epsilon, job.mode]
-    return folder / "traces" / f"{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]}.npz"
-
-
-def _network_files(network: NetworkFile) -> list[str]:
+def identity(network: NetworkFile) -> list[Any]:
+    """All that decides what a network makes of an image: its file, with the content of the files that it names."""
+    named = network.model_dump(mode="json", exclude={"darknet": True, "onnx": True, "labels": True, "quantise": {"images"}})
     files = [network.onnx] if network.darknet is None else [network.darknet.cfg, network.darknet.weights]
-    return [file_sha256(file) for file in files if file is not None]
+    calibration = () if network.quantise is None else network.quantise.images
+    return [named, [stamp(str(file)) for file in files if file is not None], [content(image) for image in calibration]]
+
+
+def content(image: str) -> list[str]:
+    """What an image is: hash of its file, the file's name, and the key in it if it is an archive."""
+    file, separator, key = image.partition(".npz:")
+    return [stamp(image), Path(file + separator.rstrip(":")).name, key]
+
+
+def sha256(facts: object) -> str:
+    """Sha256, in hexadecimal, of plain data."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def trace_at(place: Place) -> Trace:
+    """The trace of a file or of a store. Raises `TraceError` where it cannot be read."""
+    if not place.image:
+        return tracefile.load(place.path)
+    return store_at(place.path).load(place.image)
+
+
+def store_at(path: Path) -> TraceStore:
+    """A store of traces, opened once unless it grows. Raises `TraceError` where there is none."""
+    index = path / INDEX
+    return _opened(path, index.stat().st_mtime_ns if index.is_file() else 0)
+
+
+@lru_cache(maxsize=2)
+def _opened(path: Path, changed: int) -> TraceStore:
+    return TraceStore(path)

@@ -1,6 +1,7 @@
 """Sweeps: every point of a sweep file simulated once, kept as it ends, and made into one table.
 
-What is in the store is not simulated again, so a sweep that was interrupted, or whose file has grown, goes on.
+What is in the store is not simulated again, nor is a trace inferred or accuracy measured twice, so a sweep that was interrupted, or whose
+file has grown, goes on.
 """
 
 from __future__ import annotations
@@ -9,23 +10,29 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import pandas as pd
 
 from accelsim import report
 from accelsim.designspace import sweepfile, sweeptable
-from accelsim.designspace.fronts import OBJECTIVES
-from accelsim.designspace.store import FILE, Kept, Store
+from accelsim.designspace.fronts import ACCURACY, OBJECTIVES
+from accelsim.designspace.store import Kept, Store
 from accelsim.designspace.sweepfile import Search, Sweep
-from accelsim.designspace.sweepspace import Space, settings
+from accelsim.designspace.sweepspace import Setting, Space, settings
 from accelsim.designspace.sweeptable import Point, SweepTable
 from accelsim.sweeps.desk import Desk, Hands
 from accelsim.sweeps.estimate import duration, probes, seconds_left
-from accelsim.sweeps.points import Progress, points_of, ready, recorded
+from accelsim.sweeps.forecast import forecast_grid, forecast_search, points_of, size
+from accelsim.sweeps.inferring import Bench, counted
+from accelsim.sweeps.points import Progress
 from accelsim.sweeps.searching import Searcher
-from accelsim.sweeps.tasks import simulate_task, tasks_of
+from accelsim.sweeps.sources import Sources
+from accelsim.sweeps.tasks import tasks_of
 
 TRIALS = "trials.csv"
+Announce = Callable[[str], None]
+"""Called with a line for people."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,6 +55,20 @@ class Outcome:
         return self.table._repr_html_()
 
 
+class Where(TypedDict, total=False):
+    """Where a sweep works and what it writes into. `results`: a folder, instead of the file's; `executor`: `processes` of this computer,
+    or `dask`, whose scheduler is at `address`, else on this computer; `progress` is called as work goes on.
+
+    Units:   `processes`: one thread each; those of the file if not given, else as many as there are cores
+    """
+
+    results: str | Path | None
+    processes: int | None
+    executor: str
+    address: str | None
+    progress: Progress
+
+
 def silent(what: str, done: int, total: int) -> None:
     """Report nothing."""
 
@@ -56,112 +77,98 @@ def unheard(text: str) -> None:
     """Announce nothing."""
 
 
-def sweep(
-    file: str | Path,
-    overrides: Sequence[str] = (),
-    *,
-    results: str | Path | None = None,
-    processes: int | None = None,
-    executor: str = "processes",
-    address: str | None = None,
-    figures: bool = True,
-    progress: Progress = silent,
-) -> SweepTable:
+def sweep(file: str | Path, overrides: Sequence[str] = (), *, figures: bool = True, **where: Unpack[Where]) -> SweepTable:
     """Do what a sweep file asks for, write its results folder, and return its table: a row for each point, the columns of `sweep.csv`.
 
+    `overrides`: `dotted.path=value`; `where`: see `Where`.
     In a script the call stands below `if __name__ == "__main__":`, as with all that starts processes; or `processes` is 1.
     Raises:  `ConfigError`, `ModelError`, `TraceError` for what the user can mend; a point that fails is a row with its `error`
     """
-    outcome = run(
-        file,
-        overrides,
-        results=results,
-        processes=processes,
-        executor=executor,
-        address=address,
-        figures=figures,
-        progress=progress,
-    )
-    if outcome is None:
-        raise AssertionError("only a dry run has no outcome")
-    return outcome.table
+    return run(file, overrides, figures=figures, **where).table
 
 
 def run(
-    file: str | Path,
-    overrides: Sequence[str] = (),
-    *,
-    results: str | Path | None = None,
-    processes: int | None = None,
-    executor: str = "processes",
-    address: str | None = None,
-    figures: bool = True,
-    dry_run: bool = False,
-    progress: Progress = silent,
-    announce: Callable[[str], None] = unheard,
-) -> Outcome | None:
-    """As `sweep`. `announce` gets the number of points and the time expected before work begins; `dry_run`: no more than that.
+    file: str | Path, overrides: Sequence[str] = (), *, figures: bool = True, announce: Announce = unheard, **where: Unpack[Where]
+) -> Outcome:
+    """As `sweep`. `announce` gets the number of points, how much is to be inferred and measured, and the time expected, before work begins.
 
-    `executor`: `processes` of this computer, or `dask`, whose scheduler is at `address`, else on this computer.
-    Units:   `processes`: one thread each; those of the file if not given, else as many as there are cores
-    Raises:  `KeyboardInterrupt` that says how many points are kept, after the store is closed
+    Raises:  `KeyboardInterrupt` that says how much is kept, after the store is closed
     """
-    asked = sweepfile.load(file, overrides)
-    folder = Path(results) if results is not None else asked.results
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    hands = Hands(executor, processes or asked.processes or cores, address)
-    if dry_run:
-        announce(_forecast(asked, folder, hands, progress))
-        return None
+    asked, folder, hands, progress = _asked(file, overrides, where)
     space = Space(asked) if asked.search is not None else None
     found = settings(asked) if space is None else ()
     report.require_writable(folder)
     with Store(folder) as store:
-        traces = recorded(asked, folder, progress)
+        sources = Sources(asked, folder)
         desk = Desk(asked.name, store, {}, hands, progress, counts_points=space is None, tasks=hands.processes)
         try:
             with desk:
                 files: dict[str, bytes] = {}
                 if asked.search is None or space is None:
-                    points = points_of(traces, found)
-                    _grid(asked, desk, points, announce)
+                    points = _grid(asked, desk, sources, found, announce)
                 else:
-                    searcher = Searcher(asked, asked.search, space, traces)
+                    searcher = Searcher(asked, asked.search, space, sources)
                     points = _search(asked, desk, searcher, announce)
                     files[TRIALS] = searcher.trials().to_csv(index=False, lineterminator="\n").encode()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             wanted = f" of {desk.wanted:,}" if desk.wanted else ""
-            raise KeyboardInterrupt(f"interrupted: {len(desk.kept):,}{wanted} points are kept in {store.path}") from None
-        table = sweeptable.table(points, desk.kept, asked.baseline, _objectives(asked.search))
+            text = f"interrupted: {len(desk.kept):,}{wanted} points are kept in {store.path}"
+            raise KeyboardInterrupt(*(stop.args or [text])) from None
+        table = sweeptable.table(points, desk.kept, asked.baseline, _objectives(asked))
         _write(folder, asked.model_copy(update={"results": folder}), table, files, figures, progress)
     return Outcome(table, folder, desk.simulated)
 
 
-def _grid(asked: Sweep, desk: Desk, points: Sequence[Point], announce: Callable[[str], None]) -> None:
+def forecast(file: str | Path, overrides: Sequence[str] = (), **where: Unpack[Where]) -> str:
+    """How many points a sweep has, how much is to be inferred and measured, and how long all that takes; nothing is written.
+
+    Raises:  `ConfigError`, `ModelError`, `TraceError` as `sweep`
+    """
+    asked, folder, hands, progress = _asked(file, overrides, where)
+    if asked.search is not None:
+        return forecast_search(asked, asked.search, folder)
+    return forecast_grid(asked, settings(asked), folder, hands, progress)
+
+
+def _asked(file: str | Path, overrides: Sequence[str], where: Where) -> tuple[Sweep, Path, Hands, Progress]:
+    """What a file asks for: its results folder, and who does it."""
+    asked = sweepfile.load(file, overrides)
+    results = where.get("results")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    hands = Hands(where.get("executor", "processes"), where.get("processes") or asked.processes or cores, where.get("address"))
+    return asked, asked.results if results is None else Path(results), hands, where.get("progress", silent)
+
+
+def _grid(asked: Sweep, desk: Desk, sources: Sources, found: Sequence[Setting], announce: Announce) -> list[Point]:
     """Simulate every point."""
-    desk.kept |= desk.store.read(point.key for point in points)
-    before, desk.wanted = len(desk.kept), len({point.key for point in points})
+    missing = sources.missing(found)
+    if missing:
+        announce(f"sweep {asked.name}: {len(points_of(sources, found)):,} points; before them {counted(missing)}")
+        _prepare(desk, sources, found, announce)
+    points = points_of(sources, found)
+    before, desk.wanted = desk.recall(points), len({point.key for point in points})
 
     def done() -> tuple[int, int]:
         return len(desk.kept), desk.wanted
 
-    announce(_size(asked, points, before))
+    announce(size(asked, points, before))
     tasks = tasks_of(points, desk.kept)
     desk.tasks = len(tasks)
     desk.simulate(probes(tasks, points, desk.kept), done)
-    announce(_time(points, desk.kept, desk.hands))
+    announce(f"about {duration(seconds_left(points, desk.kept, desk.hands.processes))} on {desk.hands}")
     desk.points(points, done)
+    return points
 
 
-def _search(asked: Sweep, desk: Desk, searcher: Searcher, announce: Callable[[str], None]) -> list[Point]:
+def _search(asked: Sweep, desk: Desk, searcher: Searcher, announce: Announce) -> list[Point]:
     """Simulate the points that a search asks for."""
-    trials, traces = searcher.search.trials, len(searcher.traces)
-    most = trials * traces * (1 + any(scheme != asked.baseline for scheme in searcher.schemes))
+    trials = searcher.search.trials
+    most = trials * searcher.sources.count * (1 + any(scheme != asked.baseline for scheme in searcher.schemes))
     size = searcher.space.size * len(searcher.schemes)
     text = f"sweep {asked.name}: {trials:,} trials by {searcher.search.sampler} among {size:,} combinations, at most {most:,} points"
 
     def simulate(points: Sequence[Point], before: int) -> Mapping[str, Kept]:
-        desk.kept |= desk.store.read(point.key for point in points if point.key not in desk.kept)
+        desk.recall(points)
         if not before:
             # what is simulated first tells how long the rest takes
             desk.simulate(probes(tasks_of(points, desk.kept), points, desk.kept), lambda: (0, trials))
@@ -170,47 +177,22 @@ def _search(asked: Sweep, desk: Desk, searcher: Searcher, announce: Callable[[st
         desk.points(points, lambda: (before, trials))
         return desk.kept
 
-    return searcher.run(simulate)
+    return searcher.run(lambda found: _prepare(desk, searcher.sources, found, unheard), simulate)
 
 
-def _objectives(search: Search | None) -> tuple[str, ...]:
-    return OBJECTIVES if search is None else search.objectives
+def _prepare(desk: Desk, sources: Sources, found: Sequence[Setting], announce: Announce) -> None:
+    """Infer the traces and measure the accuracy of settings, where that was not done."""
+    missing = sources.missing(found)
+    if missing:
+        bench = Bench(desk.name, missing, desk.hands.processes, desk.progress)
+        bench.run(announce)
+        sources.failed |= bench.failed
+        sources.require_some(found)
 
 
-def _size(asked: Sweep, points: Sequence[Point], before: int) -> str:
-    machines = len({point.setting.machine.digest for point in points})
-    schedules = len({(point.digest, point.setting.machine.scheduled, point.scheme) for point in points})
-    text = f"sweep {asked.name}: {len(points):,} points, {machines:,} machine{'s' * (machines != 1)}, {schedules:,} schedules"
-    return text + (f"; {before:,} already simulated" if before else "")
-
-
-def _time(points: Sequence[Point], kept: Mapping[str, Kept], hands: Hands) -> str:
-    return f"about {duration(seconds_left(points, kept, hands.processes))} on {hands}"
-
-
-def _forecast(asked: Sweep, folder: Path, hands: Hands, progress: Progress) -> str:
-    """What a sweep would do; nothing is written, and of each network a few points are replayed to tell the time."""
-    if asked.search is not None:
-        space = Space(asked)
-        return f"sweep {asked.name}: {asked.search.trials:,} trials by {asked.search.sampler} among {space.size:,} settings"
-    found = settings(asked)
-    traces, missing = ready(asked, folder)
-    points = points_of(traces, found)
-    kept: dict[str, Kept] = {}
-    if (folder / FILE).is_file():
-        with Store(folder) as store:
-            kept = store.read(point.key for point in points)
-    text = _size(asked, points, len(kept)) if points else f"sweep {asked.name}: 0 points"
-    chosen = probes(tasks_of(points, kept), points, kept)
-    probed: dict[str, Kept] = {}
-    for done, task in enumerate(chosen):
-        progress("replay a few points of each network to tell the time", done, len(chosen))
-        probed |= simulate_task(task)
-    left = seconds_left(points, probed | kept, hands.processes) + sum(probed[key].seconds for key in probed) / hands.processes
-    text += f"; about {duration(left)} on {hands}"
-    return text + (
-        f"; and {len(found) * sum(missing):,} points of {len(missing):,} images that are still to be inferred" if missing else ""
-    )
+def _objectives(asked: Sweep) -> tuple[str, ...]:
+    search: Search | None = asked.search
+    return search.objectives if search is not None else (*OBJECTIVES, *([ACCURACY] if asked.accuracy is not None else []))
 
 
 def plot(folder: str | Path, style: str = "paper") -> tuple[Path, ...]:

@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from accelsim.designspace import sweeptable
-from accelsim.designspace.fronts import MORE_IS_BETTER, efficient
+from accelsim.designspace.axis import number
+from accelsim.designspace.fronts import ACCURACY, MORE_IS_BETTER, efficient
 from accelsim.designspace.store import Kept
-from accelsim.designspace.sweepfile import Search, Sweep, number
+from accelsim.designspace.sweepfile import Search, Sweep
 from accelsim.designspace.sweepspace import Setting, Space
 from accelsim.designspace.sweeptable import AREA, COUNTS, DERIVED, ENERGIES, RATIOS, Point
 from accelsim.errors import ConfigError, choices, quoted
-from accelsim.sweeps.points import Recorded
+from accelsim.sweeps.sources import Sources
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.samplers import BaseSampler
     from optuna.trial import Trial
 
-OBJECTIVES = (*DERIVED, *COUNTS, *ENERGIES, *RATIOS, AREA)
+OBJECTIVES = (*DERIVED, *COUNTS, *ENERGIES, *RATIOS, AREA, ACCURACY)
 """Columns that can be searched for."""
 SCHEME = "scheme"
 
@@ -52,11 +53,11 @@ class Searcher:
     Raises:  `ConfigError` where Optuna is not installed, or an objective is no column of the table
     """
 
-    def __init__(self, asked: Sweep, search: Search, space: Space, traces: Sequence[Recorded]) -> None:
+    def __init__(self, asked: Sweep, search: Search, space: Space, sources: Sources) -> None:
         for index, name in enumerate(search.objectives):
             if name not in OBJECTIVES:
                 raise ConfigError(f"sweep.search.objectives.{index}: {quoted(name)} is no objective\n    {choices(OBJECTIVES, name)}")
-        self.asked, self.search, self.space, self.traces = asked, search, space, tuple(traces)
+        self.asked, self.search, self.space, self.sources = asked, search, space, sources
         self.schemes = tuple(dict.fromkeys(asked.schemes))
         self.tried: list[Tried] = []
         self.objectives: list[tuple[float, ...] | None] = []
@@ -68,15 +69,21 @@ class Searcher:
         size = self.space.size * len(self.schemes)
         return f"Searcher({self.search.sampler}, {len(self.tried):,} of {self.search.trials:,} trials in {size:,} combinations)"
 
-    def run(self, simulate: Callable[[Sequence[Point], int], Mapping[str, Kept]]) -> list[Point]:
+    def run(
+        self, prepare: Callable[[Sequence[Setting]], None], simulate: Callable[[Sequence[Point], int], Mapping[str, Kept]]
+    ) -> list[Point]:
         """Try everything; gives the points that were tried, each once, in the order of the file.
 
-        `simulate`: simulates points that are not kept, given the number of trials before them, and gives all that is kept
+        `prepare`: makes the traces of settings, and measures their accuracy, where that was not done; `simulate`: simulates points that
+        are not kept, given the number of trials before them, and gives all that is kept
         """
         while len(self.tried) < self.search.trials:
             with _quiet():
                 asked = [self._study.ask() for _ in range(min(self.search.batch, self.search.trials - len(self.tried)))]
-                batch = [self._tried(trial) for trial in asked]
+                chosen = [self._chosen(trial) for trial in asked]
+            found = [self._setting(one) for one, _ in chosen]
+            prepare([setting for setting in found if isinstance(setting, Setting)])
+            batch = [self._tried(trial.number, *one) for trial, one in zip(asked, chosen, strict=True)]
             kept = simulate([point for one in batch for point in one.points], len(self.tried))
             with _quiet():
                 for trial, one in zip(asked, batch, strict=True):
@@ -102,16 +109,18 @@ class Searcher:
         if found is not None:
             yield from zip(self.search.objectives, found, strict=True)
 
-    def _tried(self, trial: Trial) -> Tried:
+    def _chosen(self, trial: Trial) -> tuple[tuple[int, ...], str]:
+        """The values, by the number of one of each group, and the scheme of a trial."""
         chosen = tuple(self._suggested(trial, group, length) for group, length in zip(self.space.groups, self.space.lengths, strict=True))
-        scheme = str(trial.suggest_categorical(SCHEME, self.schemes))
+        return chosen, str(trial.suggest_categorical(SCHEME, self.schemes))
+
+    def _tried(self, trial: int, chosen: tuple[int, ...], scheme: str) -> Tried:
         setting, values = self._setting(chosen), self.space.shown(chosen)
         if isinstance(setting, str):
-            return Tried(trial.number, values, None, scheme, (), setting)
+            return Tried(trial, values, None, scheme, (), setting)
         wanted = tuple(dict.fromkeys([self.asked.baseline, scheme]))
-        return Tried(
-            trial.number, values, setting, scheme, tuple(point for trace in self.traces for point in trace.points(setting, wanted))
-        )
+        points = tuple(point for trace in self.sources.of(setting) for point in trace.points(setting, wanted))
+        return Tried(trial, values, setting, scheme, points)
 
     def _suggested(self, trial: Trial, group: tuple[str, ...], length: int) -> int:
         """The number of a value: whole numbers where values are sizes, so that near ones are known to be near; else names."""
@@ -143,7 +152,8 @@ class Searcher:
         if one.setting is None or any(kept[point.key].error for point in one.points):
             return None
         base = {point.job: kept[point.key].values for point in one.points if point.written == self.asked.baseline}
-        rows = [sweeptable.numbers(kept[point.key].values, base[point.job]) for point in one.points if point.written == one.scheme]
+        mine = [point for point in one.points if point.written == one.scheme]
+        rows = [{**point.told, **sweeptable.numbers(kept[point.key].values, base[point.job])} for point in mine]
         if any(row[name] is None for row in rows for name in self.search.objectives):
             return None
         return tuple(sum(row[name] for row in rows) / len(rows) for name in self.search.objectives)
@@ -156,11 +166,13 @@ class Searcher:
             if one.setting is not None:
                 wanted.setdefault(by_setting[id(one.setting)], set()).add(one.scheme)
         points: list[Point] = []
-        for trace in self.traces:
+        for job in range(self.sources.count):
             for chosen in sorted(wanted):
                 setting = self._settings[chosen]
-                schemes = [name for name in trace.schemes if name == self.asked.baseline or name in wanted[chosen]]
-                points += trace.points(setting, schemes) if isinstance(setting, Setting) else ()
+                if isinstance(setting, Setting):
+                    trace = self.sources.of(setting)[job]
+                    schemes = [name for name in trace.schemes if name == self.asked.baseline or name in wanted[chosen]]
+                    points += trace.points(setting, schemes)
         return points
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from accelsim import batch, engines, simulate, tracefile
 from accelsim.designspace import sweeptable
 from accelsim.designspace.store import Kept
-from accelsim.designspace.sweeptable import Point
+from accelsim.designspace.sweeptable import Place, Point
 from accelsim.errors import AccelsimError, ConfigError
 from accelsim.hardware import Accelerator
 from accelsim.kernels.compile import is_loaded
@@ -25,7 +25,7 @@ from accelsim.networks.network import Network
 from accelsim.runfile import NetworkFile
 from accelsim.schedule import build
 from accelsim.schedule.tables import Schedule
-from accelsim.sweeps.points import program
+from accelsim.sweeps.points import program, trace_at
 from accelsim.trace import Trace
 
 Made = dict[str, Kept]
@@ -41,7 +41,7 @@ class Task:
     `network`: where its weights are, if the scheme needs them; `program`: who must simulate it.
     """
 
-    trace: Path
+    trace: Place
     digest: str
     scheme: str
     engine: str
@@ -105,10 +105,20 @@ def _network(file: str) -> Network:
     return simulate.load_network(NetworkFile.model_validate_json(file))
 
 
+def trace_bytes(place: Place) -> bytes:
+    """The trace as the content of a file, for computers that have no such file. Raises `TraceError` where it cannot be read."""
+    if not place.image:
+        return place.path.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trace.npz"
+        tracefile.save(trace_at(place), path)
+        return path.read_bytes()
+
+
 @lru_cache(maxsize=4)
-def _trace(path: Path, digest: str) -> Trace:
+def _trace(place: Place, digest: str) -> Trace:
     """One of the last traces of this process; the digest tells a file that was replaced."""
-    return tracefile.load(path)
+    return trace_at(place)
 
 
 @lru_cache(maxsize=4)

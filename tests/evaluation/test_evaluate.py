@@ -14,6 +14,7 @@ from accelsim.errors import ConfigError, ModelError
 from accelsim.evaluation import evaluate as evaluation
 from accelsim.evaluation import evaluatefile
 from accelsim.evaluation.evaluatefile import Auto, Evaluate, Range
+from accelsim.labelled import LabelledFiles
 from accelsim.networks import darknet
 from accelsim.report.counting import PaperCount
 
@@ -181,7 +182,7 @@ def test_images_without_labels_have_savings_and_no_accuracy(tmp_path: Path) -> N
 
 def test_a_target_beyond_the_outputs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("file,class_id\n3.png,11\n", "utf-8")
-    where = evaluatefile.LabelledFiles(table=tmp_path / "labels.csv", folder=CONFIGS / "network/digits/images")
+    where = LabelledFiles(table=tmp_path / "labels.csv", folder=CONFIGS / "network/digits/images")
     with pytest.raises(ConfigError, match=r"3\.png: its right output is number 11, digits has 0 to 9\n    say which"):
         evaluation.evaluate(asked(images=where), results=tmp_path / "r", figures=False)
 

@@ -9,8 +9,8 @@ import pytest
 
 from accelsim.errors import ConfigError
 from accelsim.evaluation import evaluatefile
-from accelsim.evaluation.evaluatefile import LabelledFiles, LabelledStack, Outputs, Photographs
 from accelsim.evaluation.samples import Sample, samples
+from accelsim.labelled import LabelledFiles, LabelledStack, Outputs, Photographs
 
 DIGITS = Path(__file__).parents[2] / "configs/evaluate/digits.yaml"
 

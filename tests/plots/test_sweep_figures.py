@@ -41,6 +41,20 @@ def table(rates: tuple[int, ...] = (8, 16), failed: str = "", schemes: tuple[str
     return frame.astype(dict.fromkeys(COUNTS, "Int64") | dict.fromkeys((*DERIVED, *ENERGIES, *RATIOS), "float64"))
 
 
+def judged(images: int = 1) -> pd.DataFrame:
+    """A sweep of epsilons and sizes with accuracy, on several images that lie a little apart."""
+    rows = table((8,)).drop(columns=[RATE, "epsilon"])
+    parts = []
+    for image in range(images):
+        for epsilon in (0.0, 0.1, 0.2):
+            part = rows.assign(job=image + 1, image=f"photo{image}", accuracy=90 - 100 * epsilon**2, area_mm2=1.0)
+            part["bytes_moved"] = (part["bytes_moved"] * (1 - epsilon - 0.01 * image)).astype("Int64")
+            part["bytes_saved_percent"] *= 1 + epsilon + 0.1 * image
+            part.insert(int(part.columns.get_loc(SIZE)), "epsilon", epsilon)
+            parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
 def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
@@ -234,3 +248,80 @@ def test_the_legend_of_a_front_is_not_cut_off(width: float) -> None:
     assert any("\n" in text.get_text() for text in figure.legends[0].get_texts()) or width == plots.DOUBLE_COLUMN
     assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
     assert figure.bbox.y0 <= box.y0
+
+
+def test_curves_show_accuracy_in_place_of_stalls_where_it_changes() -> None:
+    rows = judged()
+    figure = plots.sweep_curves(rows[rows[SIZE] == "32 KiB"])
+    assert [panel.get_ylabel() for panel in figure.axes] == [
+        "bytes moved (MB)",
+        "run time (million cycles)",
+        "top-1 accuracy (%)",
+        "bytes saved (%)",
+    ]
+    assert figure.axes[2].lines[0].get_ydata().tolist() == pytest.approx([90, 89, 86])
+    still = rows[(rows[SIZE] == "32 KiB")].assign(accuracy=90.0)
+    assert plots.sweep_curves(still).axes[2].get_ylabel() == "stalled (% of cycles)"
+    plots.render(figure)
+
+
+@pytest.mark.parametrize("width", [plots.SINGLE_COLUMN, plots.DOUBLE_COLUMN])
+def test_the_front_of_traffic_and_accuracy_rises_to_the_right_on_an_even_scale(width: float) -> None:
+    rows = judged()
+    rows.loc[rows.index[:3], "accuracy"] = 5.0  # percentages that span much are no reason for a logarithm
+    figure = plots.pareto_scatter(rows, width, x="bytes_moved", y="accuracy")
+    panel = figure.axes[0]
+    line = next(line for line in panel.lines if line.get_drawstyle() == "steps-pre")
+    x, y = line.get_data()
+    assert (np.diff(x) >= 0).all()
+    assert (np.diff(y) >= 0).all()
+    assert panel.get_yscale() == "linear"
+    assert panel.get_ylabel() == "top-1 accuracy (%)"
+    assert any(text.startswith("1: epsilon 0.2") for text in texts(figure))
+    plots.render(figure)
+
+
+def test_a_spread_over_images_has_a_band_a_scheme_but_for_the_baseline() -> None:
+    rows = judged(images=5)
+    figure = plots.spread_curves(rows[rows[SIZE] == "32 KiB"])
+    saved, _ = figure.axes
+    assert [panel.get_ylabel() for panel in figure.axes] == ["bytes saved (%)", "speed-up"]
+    assert len(saved.collections) == len(SCHEMES) - 1
+    assert len(saved.lines) == 3 * (len(SCHEMES) - 1), "the median, the least and the most"
+    middle = saved.lines[0].get_ydata()
+    assert middle.tolist() == pytest.approx([10 * (1.2 + epsilon) for epsilon in (0, 0.1, 0.2)])
+    assert texts(figure) == ["channel_marker, median", "part_marker, median", "quartiles", "least, most"]
+    assert "spread over 5 images against epsilon (buffer size 32 KiB)" in figure.get_suptitle()
+    plots.render(figure)
+    two = rows[rows["job"] < 3]
+    with pytest.raises(ConfigError, match="needs at least 3 images, the table has 2"):
+        plots.spread_curves(two)
+    with pytest.raises(ConfigError, match="shows one network and an axis, the table has 2 networks"):
+        plots.spread_curves(pd.concat([rows, rows.assign(network="other")]))
+
+
+def test_of_many_images_a_few_have_figures_of_their_own_and_all_are_in_the_spread() -> None:
+    names = [name for name, _ in plots.of_sweep(judged(images=6))]
+    assert {name.partition("_")[0] for name in names} == {"1", "2", "3", "4", "net"}
+    assert "1_net_photo0_front_accuracy_bytes_moved" in names
+    spread = [name for name in names if name.startswith("net")]
+    assert spread[:4] == [f"net_images_curves_{size.replace(' ', '-')}" for size in SIZES]
+    assert len(spread) == 8, "and boxes at four of the combinations"
+    assert not any(name.startswith("net") for name, _ in plots.of_sweep(judged(images=2)))
+
+
+def test_titles_say_how_many_networks_or_images_a_figure_shows() -> None:
+    rows = judged().assign(network=lambda frame: frame["epsilon"].map({0.0: "a", 0.1: "b", 0.2: "c"}))
+    assert plots.pareto_scatter(rows, x="bytes_moved").get_suptitle().startswith("3 networks, photo0: ")
+    assert plots.sensitivity_bars(rows, values=("bytes_moved", "accuracy")).get_suptitle().startswith("3 networks, photo0: ")
+
+
+def test_accuracy_has_a_map_over_what_decides_it_and_none_over_the_machine() -> None:
+    rows = judged()
+    assert not any("accuracy" in name and "front" not in name for name, _ in plots.of_sweep(rows))
+    rows.insert(int(rows.columns.get_loc(SIZE)), "mode", "channel")
+    both = pd.concat([rows, rows.assign(mode="part", accuracy=rows["accuracy"] - 1)], ignore_index=True)
+    figures = dict(plots.of_sweep(both[both[SIZE] == "32 KiB"]))
+    name = "1_net_photo0_accuracy_32-KiB"
+    (panel,) = [axes for axes in figures[name].axes if axes.get_title()]
+    assert panel.get_title() == "under every scheme"

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from data_sweep_samples import DATA_SWEEP, DIGITS, SPARSITY, furnish_data
 from sweep_samples import furnish, many, swept
 
-from accelsim import sweeps
+from accelsim import imageset, sweeps
 from accelsim.designspace.store import Store
 from accelsim.errors import ConfigError, ModelError
+from accelsim.runfile import load_network_file
 from accelsim.sweeps import clusters
 
 distributed = pytest.importorskip("distributed")
@@ -40,7 +42,7 @@ def shown(task: int, content: bytes) -> tuple[int, int, bytes]:
 
 def test_tasks_get_their_files_and_faults_come_back(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"what it holds")
-    with clusters.cluster(shown, lambda task: tmp_path / "file", None, 2) as crew:
+    with clusters.cluster(shown, lambda task: tmp_path / "file", Path.read_bytes, None, 2) as crew:
         assert repr(crew) == f"Cluster({crew.address}, 2 threads)"
         found = dict(crew.run(range(20)))
         assert {task: result[0] for task, result in found.items()} == {task: task * task for task in range(20)}
@@ -81,6 +83,28 @@ def test_a_killed_worker_loses_no_point(local: object, monkeypatch: pytest.Monke
     assert swept(results="whole").simulated == 240
     for name in ("sweep.csv", "sweep.parquet"):
         assert Path("out", name).read_bytes() == Path("whole", name).read_bytes()
+
+
+def test_traces_that_are_inferred_here_or_lie_in_a_store_reach_the_workers(
+    local: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    furnish_data(tmp_path)
+    address = local.scheduler_address  # type: ignore[attr-defined]
+    assert swept(executor="dask", address=address).simulated == 48
+    swept(results="here")
+    imageset.infer(load_network_file(DIGITS / "network.yaml"), DIGITS / "images", "store", limit=3, processes=1)
+    job, axes = (
+        DATA_SWEEP[DATA_SWEEP.index("    - network") : DATA_SWEEP.index("  processes")],
+        f"    epsilon: [0, 0.2, 0.5]\n    {SPARSITY}: [0, 0.8]\n",
+    )
+    stored = f"    - {{traces: store, network: {DIGITS}/network.yaml, numbers: [2, 0]}}\n"
+    Path("sweep.yaml").write_text(DATA_SWEEP.replace(job, stored).replace(axes, ""))
+    assert swept(executor="dask", address=address, results="out_store").simulated == 8
+    swept(results="here_store")
+    for folder in ("", "_store"):
+        for name in ("sweep.csv", "sweep.parquet"):
+            assert Path(f"out{folder}", name).read_bytes() == Path(f"here{folder}", name).read_bytes()
 
 
 def test_an_address_where_nobody_answers_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

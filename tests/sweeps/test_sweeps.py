@@ -43,7 +43,7 @@ def axis(text: str) -> tuple[object, ...]:
 def refusal(old: str, new: str) -> str:
     Path("bad.yaml").write_text(SWEEP.replace(old, new))
     with pytest.raises(ConfigError) as raised:
-        sweeps.run("bad.yaml", dry_run=True)
+        sweeps.forecast("bad.yaml")
     return str(raised.value)
 
 
@@ -140,9 +140,7 @@ def test_a_point_that_fails_is_a_row_with_its_error() -> None:
 
 @pytest.mark.usefixtures("house")
 def test_a_dry_run_tells_points_and_time_and_writes_nothing() -> None:
-    told: list[str] = []
-    assert sweeps.run("sweep.yaml", dry_run=True, announce=told.append) is None
-    assert told[0].startswith("sweep tried: 16 points, 8 machines, 8 schedules; about ")
+    assert sweeps.forecast("sweep.yaml").startswith("sweep tried: 16 points, 8 machines, 8 schedules; about ")
     assert not Path("out").exists()
 
 
@@ -204,16 +202,17 @@ def test_networks_are_inferred_once_and_a_job_may_have_its_own_schemes() -> None
     digits = ROOT / "configs/network/digits"
     jobs = f"[{{trace: noise.npz, schemes: [zvc]}}, {{network: {digits}/network.yaml, images: ['{digits}/images/[35].png']}}]"
     Path("sweep.yaml").write_text(SWEEP.replace("[{trace: noise.npz}]", jobs).replace("from: 2 KiB", "from: 16 KiB"))
-    told: list[str] = []
-    sweeps.run("sweep.yaml", dry_run=True, announce=told.append)
-    assert told[0].startswith("sweep tried: 4 points")
-    assert told[0].endswith("and 8 points of 2 images that are still to be inferred")
+    assert re.fullmatch(
+        r"sweep tried: 12 points, 2 machines, 6 schedules; before them 2 traces to infer, in about [0-9.]+ s; about [0-9.]+ s on 1 process",
+        sweeps.forecast("sweep.yaml"),
+    )
+    assert not Path("out").exists()
     table = swept().table
     assert table.groupby("job")["image"].first().tolist() == ["noise", "3", "5"]
     assert table.groupby("job")["scheme"].unique().map(list).tolist() == [["dense", "zvc"], *[["dense", "channel_marker"]] * 2]
     seen: list[str] = []
     assert swept(progress=lambda what, done, total: seen.append(what)).simulated == 0
-    assert not any(what.startswith("infer") for what in seen)
+    assert not any("infer" in what for what in seen)
     assert len(list(Path("out/traces").iterdir())) == 2
 
 
@@ -342,3 +341,29 @@ def test_the_crew_is_as_large_as_all_tasks_allow_whatever_is_done_first() -> Non
     assert crew_of(SWEEP, 50) == 8
     one = SWEEP.replace("{from: 2 KiB, to: 16 KiB, scale: powers_of_two}", "[8 KiB]").replace("[channel_marker]", "[dense]")
     assert crew_of(one, 4) == 1
+
+
+def test_the_shipped_sweep_of_digits_trades_accuracy_for_traffic(tmp_path: Path) -> None:
+    changes = ["axes.epsilon=[0, 0.3, 0.5]", "schemes=[dense, channel_marker]"]
+    table = accelsim.sweep(ROOT / "configs/sweep/digits_accuracy.yaml", changes, results=tmp_path, processes=1, figures=False)
+    assert (table["error"] == "").all()
+    assert len(table) == 3 * 3 * 2 * 2
+    marked = table[(table["scheme"] == "channel_marker") & (table["network.prune"] == "none")]
+    for _, rows in marked.groupby("accelerator.buffer.size"):
+        assert rows["bytes_moved"].is_monotonic_decreasing
+        assert rows["accuracy"].tolist() == [90.0, 90.0, 20.0]
+
+
+def test_the_shipped_sweep_of_resnet_weighs_accuracy(tmp_path: Path, shared: Path) -> None:
+    pytest.importorskip("onnx")
+    changes = [
+        "axes.epsilon=[0, 1]",
+        "accuracy.limit=40",
+        "schemes=[dense]",
+        "jobs.0.images=['${ACCELSIM_ASSETS}/assets/cifar10_test500.npz:images:17']",
+    ]
+    table = accelsim.sweep(ROOT / "configs/sweep/resnet20_accuracy.yaml", changes, results=tmp_path, processes=1, figures=False)
+    assert (table["error"] == "").all()
+    judged = table.groupby(["epsilon", "mode"])["accuracy"].first()
+    assert judged[0].nunique() == 1
+    assert judged[0].min() > 60 > judged[1].max()
