@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 from accelsim.graph import Graph, Node, Shape
 from accelsim.hardware import Accelerator, BusLink, Data, Dma, FlatDram, Layout, MarkerMemory, PeArray, SplitBuffer, UnifiedBuffer
+from accelsim.kernels.schedule import moved_bytes
 from accelsim.layers import layer
 from accelsim.schedule.tables import NONE, Schedule
 from accelsim.trace import SYNTHETIC, Trace, measure
@@ -94,6 +97,15 @@ def trace(net: Graph, values: Sequence[np.ndarray] | None = None, seed: int = 0,
     return Trace(net, tuple(measure(array, (4, 4)) for array in data), "noise", 0.0, "channel", (4, 4), SYNTHETIC, {})
 
 
+@contextmanager
+def searched() -> Iterator[None]:
+    """Every run takes the tilings that the search ranks first, whatever they really move: so schedules can be compared tile by tile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("accelsim.schedule.moved.Climb.top", property(lambda self: (0, int(self.ladder.moved[0]))))
+        patch.setattr("accelsim.schedule.moved.Climb.best", lambda self, moves: (self.ladder.tiling(0), self.top[1]))
+        yield
+
+
 @st.composite
 def graphs(draw: st.DrawFn) -> Graph:
     """Small networks of every kind that can be scheduled."""
@@ -174,6 +186,16 @@ def by_tensor(schedule: Schedule, column: str, tensor: int, direction: int) -> i
     return int(getattr(table, column)[(table.tensor == tensor) & (table.direction == direction)].sum())
 
 
+def moved(schedule: Schedule, access: int, but: int = NONE) -> np.ndarray:
+    """Bytes that each layer moves, counted descriptor by descriptor; those of one tensor left out. Shape: int64 [layers]."""
+    table, transfers = schedule.descriptors, schedule.transfers
+    columns = np.stack([getattr(table, name) for name in table.__dataclass_fields__], axis=1)
+    ends = np.concatenate(([0], moved_bytes(columns, access).cumsum()))
+    each = ends[transfers.descriptor_high] - ends[transfers.descriptor_low]
+    mine = transfers.tensor != but
+    return np.bincount(transfers.layer[mine], each[mine], len(schedule.names)).astype(np.int64)
+
+
 def structure(schedule: Schedule) -> list[list[int]]:
     """What no scheme may change: tiles and fillings, as lists."""
     tiles, blocks = schedule.tiles, schedule.blocks
@@ -201,6 +223,8 @@ __all__ = [
     "graph",
     "graphs",
     "maxpool",
+    "moved",
+    "searched",
     "structure",
     "trace",
 ]

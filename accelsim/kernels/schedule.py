@@ -159,3 +159,87 @@ def closed(start: int, row_bytes: int, pitch: int, min_skip: int, access: int) -
     if pitch % access == 0:
         return gap < min_skip or (start + pitch) // access <= (start + row_bytes + access - 1) // access
     return gap < max(min_skip, access)
+
+
+@kernel
+def undominated(needed: Int, cost: Int) -> Bool:
+    """Which choices are worth having: there is none that costs less and needs no more of any memory.
+
+    Shapes:  needed int64 [memories, n], cost int64 [n] ascending -> bool [n]
+    Raises:  nothing
+    """
+    memories, count = needed.shape
+    kept = np.zeros(count, dtype=np.bool_)
+    found = np.empty(count, dtype=np.int64)
+    many = 0
+    for n in range(count):
+        beaten = False
+        for m in range(many):
+            other = found[m]
+            if cost[other] == cost[n]:
+                break
+            beaten = True
+            for memory in range(memories):
+                beaten &= needed[memory, other] <= needed[memory, n]
+            if beaten:
+                break
+        if not beaten:
+            kept[n] = True
+            found[many] = n
+            many += 1
+    return kept
+
+
+@kernel
+def moved_bytes(jobs: Int, access: int) -> Int:
+    """Bytes that each job moves: whole accesses that its runs touch.
+
+    Shapes:  jobs int64 [n, 6] -> int64 [n]
+    Units:   `access`: bytes, a power of two
+    Raises:  nothing
+    """
+    moved = np.empty(jobs.shape[0], dtype=np.int64)
+    for job in range(jobs.shape[0]):
+        moved[job] = job_bytes(jobs, job, access)
+    return moved
+
+
+@kernel
+def strided_moved(requests: Int, tiles: Int, live: Bool, rules: tuple[int, int, int], moved: Int) -> None:
+    """Bytes that the jobs of `strided_jobs` move.
+
+    Shapes:  as there; moved int64 [tiles], added to
+    Raises:  nothing
+    """
+    jobs = np.empty((8, 6), dtype=np.int64)
+    for m in range(requests.shape[0]):
+        room = requests[m, PLANES] * (requests[m, ROWS] if rules[2] == 1 else 1)
+        if room > jobs.shape[0]:
+            jobs = np.empty((2 * room, 6), dtype=np.int64)
+        if requests[m, ROWS] * requests[m, ROW_BYTES]:
+            for job in range(planes_of(requests, m, live, rules, jobs, 0)):
+                moved[tiles[m]] += job_bytes(jobs, job, rules[1])
+
+
+@kernel
+def job_bytes(jobs: Int, job: int, access: int) -> int:
+    """Bytes that one job moves; rows, and planes, without a gap between them are one run. Runs lie alike within accesses every so often."""
+    row, rows, row_pitch, planes, plane_pitch = jobs[job, 1], jobs[job, 2], jobs[job, 3], jobs[job, 4], jobs[job, 5]
+    if rows == 1 or row_pitch == row:
+        row, rows = row * rows, 1
+        if planes == 1 or plane_pitch == row:
+            row, planes = row * planes, 1
+    same_row, same_plane = period(row_pitch, access), period(plane_pitch, access)
+    accesses = 0
+    for plane in range(min(planes, same_plane)):
+        for line in range(min(rows, same_row)):
+            low = jobs[job, 0] + plane * plane_pitch + line * row_pitch
+            alike = (planes // same_plane + (plane < planes % same_plane)) * (rows // same_row + (line < rows % same_row))
+            accesses += alike * ((low + row + access - 1) // access - low // access)
+    return accesses * access
+
+
+@kernel
+def period(pitch: int, access: int) -> int:
+    """After so many runs at a pitch one lies within its access as the first did. Units: bytes; `access`: a power of two."""
+    return access // min(access, pitch & -pitch) if pitch else 1

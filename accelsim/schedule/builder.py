@@ -7,10 +7,8 @@ are not counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from accelsim import schemes
 from accelsim.errors import ModelError
@@ -19,22 +17,23 @@ from accelsim.hardware import Accelerator, UnifiedBuffer
 from accelsim.hardware.tilings import by_tensor
 from accelsim.schedule import views
 from accelsim.schedule.assemble import Assembly
-from accelsim.schedule.coded import CodedFilters, dense_pieces, encode, nonzero_columns, skim
+from accelsim.schedule.coded import CodedFilters, Coder, skim
 from accelsim.schedule.fetch import Job
 from accelsim.schedule.fixed import fixed_tiling, require_layers
 from accelsim.schedule.geometry import COSTED_KINDS, geometry
-from accelsim.schedule.keep import Chain, Cut, Nest, kept, loaded
+from accelsim.schedule.keep import Chain, Cut, kept, loaded
 from accelsim.schedule.markers import spilled
 from accelsim.schedule.memory import Allocator, FilterRegion, MapRegion, Segment
+from accelsim.schedule.nest import Nest
 from accelsim.schedule.plan import Plan, plan
 from accelsim.schedule.pooling import fusions
-from accelsim.schedule.runs import Bool, Rules
+from accelsim.schedule.prices import Prices
+from accelsim.schedule.runs import Rules
 from accelsim.schedule.tables import NONE, Schedule
-from accelsim.schedule.work import Source, measure
+from accelsim.schedule.work import measure
 from accelsim.schemes import Scheme
 from accelsim.schemes.base import EncodedMap
 from accelsim.trace import Trace
-from accelsim.weights.base import EncodedWeights
 
 _FUSED = {
     "input": "the host stores it before the replay starts",
@@ -53,18 +52,21 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """One scheduled node: what it reads and writes, and its tiles. `sources` of each operand; `reads`: stored maps.
+    """One scheduled node: what it reads and writes, and its tiles."""
 
-    `made`: the node whose map it writes: itself, or the pooling layer that its results pass.
-    A negative number among `reads` is an alias (see `views`); the maps whose bytes it means are there, too.
-    """
-
-    node: Node
-    made: Node
-    plan: Plan
-    sources: tuple[Source, ...]
-    reads: frozenset[int]
+    nest: Nest
     cut: Cut
+    plan: Plan
+
+    @property
+    def index(self) -> int:
+        """Number of the node."""
+        return self.nest.node.index
+
+    @property
+    def made(self) -> int:
+        """Number of the node whose map it writes."""
+        return self.nest.made.index
 
 
 def build(trace: Trace, accelerator: Accelerator, scheme: str) -> Schedule:
@@ -75,60 +77,59 @@ def build(trace: Trace, accelerator: Accelerator, scheme: str) -> Schedule:
              `TraceError` where the trace lacks what the scheme needs, weights among it; `ModelError` for a kind of node that cannot be
              scheduled
     """
-    chosen, dense = schemes.load(scheme), schemes.load("dense")
+    chosen = schemes.load(scheme)
     graph = trace.graph
     prepared = _prepared(graph)
     pools = fusions(graph) if accelerator.fuse_pooling else {}
-    layers, plain = _layers(graph, prepared, accelerator, pools)
-    if not layers:
+    nests, plain, host = _nests(graph, prepared, accelerator, pools)
+    if not nests:
         raise ModelError(f"{graph.name}: nothing to schedule: no layer costs anything\n    scheduled kinds: {', '.join(COSTED_KINDS)}")
-    names, maps = ({node.index for node in nodes} for nodes in zip(*((layer.node, layer.made) for layer in layers), strict=True))
+    names, maps = ({node.index for node in nodes} for nodes in zip(*((nest.node, nest.made) for nest in nests), strict=True))
     fused = {node.name: _fused(node, graph, pools) for node in graph.nodes if node.index not in names}
-    require_layers(accelerator, [layer.node.name for layer in layers], fused, graph.name)
+    require_layers(accelerator, [nest.node.name for nest in nests], fused, graph.name)
     # what wrote a given map knew the scheme; its markers come from memory
     given = frozenset(node.index for node in graph.nodes if node.kind == "given")
-    marked = frozenset().union(*(layer.reads for layer in layers)) & (maps | given)
-    marked -= frozenset().union(*plain.values())
-    encoded = {index: (chosen if index in marked else dense).encode(trace, index, accelerator) for index in maps | prepared}
-    encoded |= {index: dense.encode(trace, -index, accelerator) for index in plain}
-    coded, columns = _coded(layers, trace, accelerator, chosen, maps | given)
+    encoded = _encoded(trace, accelerator, chosen, nests, maps | prepared, plain, maps | given)
+    coder = Coder(trace, accelerator, chosen, given | maps)
+    # which markers stay on the chip is settled before it is known which maps do, so that keeping one map drives out no other's markers
+    prices = Prices(nests, encoded, _spilled(nests, encoded, accelerator), coder)
+    cuts = Chain(nests, plain, host, prices).cut()
+    plans = (plan(cut.held.loads(nest.layer), cut.tiling, accelerator.data) for nest, cut in zip(nests, cuts, strict=True))
+    layers = [_Layer(*one) for one in zip(nests, cuts, plans, strict=True)]
+    coded = {layer.index: code for layer in layers if (code := coder.code(layer.nest, layer.plan)) is not None}
+    columns = {layer.index: found for layer in layers if (found := coder.columns(layer.nest, layer.plan)) is not None}
+    flags = {part: graph.nodes[part].elements for layer in layers if layer.index in columns for part in layer.nest.reads if part > 0}
+    marked = {index: replace(fmap, metadata_bits=fmap.metadata_bits + flags.get(index, 0)) for index, fmap in encoded.items()}
+    spills = _spilled(nests, marked, accelerator)
     for layer in layers:
         if not (layer.cut.held.stored or chosen.saves.macs):
             # what never leaves the buffer is not coded, and its reader skips no work
-            encoded[layer.made.index] = replace(encoded[layer.made.index], metadata_bits=0)
-    for index in {part for layer in layers if layer.node.index in columns for part in layer.reads if part > 0}:
-        flags = graph.nodes[index].elements
-        encoded[index] = replace(encoded[index], metadata_bits=encoded[index].metadata_bits + flags)
-    regions, filters, sums, metadata, codebooks = _memory(layers, encoded, graph, accelerator, plain, coded, columns)
-    out = spilled(
-        [layer.reads for layer in layers],
-        [layer.made.index for layer in layers],
-        {index: fmap.metadata_bytes for index, fmap in encoded.items()},
-        accelerator.marker_memory.size,
-    ) | {index for index in given if encoded[index].metadata_bytes}
-    order = {layer.made.index: number for number, layer in enumerate(layers)}
+            marked[layer.made] = replace(encoded[layer.made], metadata_bits=flags.get(layer.made, 0))
+    out = frozenset(index for index in spills | given if marked[index].metadata_bytes)
+    regions, filters, sums, metadata, codebooks = _memory(layers, marked, graph, accelerator, plain, coder)
+    order = {layer.made: number for number, layer in enumerate(layers)}
     rules = Rules(accelerator.dma.min_skip, accelerator.dma.access, accelerator.dma.dims)
     assembly = Assembly(accelerator.dma, rules, drains=isinstance(accelerator.buffer, UnifiedBuffer))
     for layer in layers:
-        index, made, code = layer.node.index, layer.made.index, coded.get(layer.node.index)
+        index, made, code, nest = layer.index, layer.made, coded.get(layer.index), layer.nest
         alive = None if code is None else code.alive
-        computed = encoded[made].computed if made == index else None
-        work = measure(layer.plan, layer.sources, regions, accelerator.pe_array, computed, alive)
-        loads = loaded(layer.sources, layer.cut, plain) | layer.reads & out
+        computed = marked[made].computed if made == index else None
+        work = measure(layer.plan, nest.sources, regions, accelerator.pe_array, computed, alive)
+        loads = loaded(nest.sources, layer.cut, plain) | nest.reads & out
         job = Job(
             plan=layer.plan,
-            sources=layer.sources,
+            sources=nest.sources,
             regions=regions,
             ofmap=regions[made],
             filters=filters.get(index),
             sums=sums,
             work=work if code is None else skim(work, layer.plan, code, columns.get(index)),
             wait_layer=max((order[read] for read in loads if read in order), default=NONE),
-            markers_in=(*(metadata[read] for read in sorted(layer.reads & out)), *codebooks.get(index, ())),
+            markers_in=(*(metadata[read] for read in sorted(nest.reads & out)), *codebooks.get(index, ())),
             marker_out=metadata[made] if made in out else None,
             resident=layer.cut.resident,
             stored=layer.cut.held.stored,
-            pool=None if made == index else geometry(layer.made, [layer.node.shape]),
+            pool=nest.pool,
         )
         assembly.add(index, job)
     images, notes = graph.nodes[0].images, []
@@ -138,13 +139,13 @@ def build(trace: Trace, accelerator: Accelerator, scheme: str) -> Schedule:
         notes.append(f"batch of {images}: cycles, MACs and bytes are those of all its images")
     return assembly.schedule(
         scheme=chosen.label,
-        names=tuple(layer.node.name for layer in layers),
-        kinds=tuple(layer.node.kind for layer in layers),
+        names=tuple(nest.node.name for nest in nests),
+        kinds=tuple(nest.node.kind for nest in nests),
         slots=by_tensor(accelerator.buffer.slots),
         fused=fused,
         notes=(*notes, *chosen.notes, *chosen.weights.notes([coded.get(index) for index in filters])),
         tilings=tuple(layer.plan.tiling.text(layer.plan.layer) for layer in layers),
-        kept=kept([(layer.plan.layer, layer.sources, layer.cut, regions[layer.made.index]) for layer in layers], regions),
+        kept=kept([(layer.plan.layer, layer.nest.sources, layer.cut, regions[layer.made]) for layer in layers], regions),
     )
 
 
@@ -166,10 +167,10 @@ def _prepared(graph: Graph) -> frozenset[int]:
     return frozenset(host)
 
 
-def _layers(
+def _nests(
     graph: Graph, prepared: frozenset[int], accelerator: Accelerator, pools: Mapping[int, int]
-) -> tuple[list[_Layer], dict[int, frozenset[int]]]:
-    """The costed nodes with their tilings and what they read; and the stored maps whose bytes each alias means."""
+) -> tuple[list[Nest], dict[int, frozenset[int]], frozenset[int]]:
+    """The costed nodes with what they read; the stored maps whose bytes each alias means; and those that the host reads."""
     pool_of = {conv: graph.nodes[pool] for pool, conv in pools.items()}
     segments: list[tuple[Segment, ...]] = []
     nests = []
@@ -197,35 +198,51 @@ def _layers(
     inner = frozenset(index for node in graph.nodes for index in node.inputs)
     seen = frozenset(part.node for node in graph.nodes if node.index not in inner for part in segments[node.index])
     host = seen | frozenset().union(*(plain[index] for index in seen if index < 0))
-    cuts = Chain(nests, plain, host, accelerator).cut()
-    layers = []
-    for found, cut in zip(nests, cuts, strict=True):
-        laid_out = plan(cut.held.loads(found.layer), cut.tiling, accelerator.data)
-        layers.append(_Layer(found.node, found.made, laid_out, found.sources, found.reads, cut))
-    return layers, plain
+    return nests, plain, host
+
+
+def _encoded(
+    trace: Trace,
+    accelerator: Accelerator,
+    chosen: Scheme,
+    nests: Sequence[Nest],
+    stored: Set[int],
+    plain: Mapping[int, frozenset[int]],
+    able: Set[int],
+) -> dict[int, EncodedMap]:
+    """How all stored maps and aliases lie. `able`: those that may lie as the scheme says; the ones that layers read by channel do."""
+    dense = schemes.load("dense")
+    marked = (frozenset().union(*(nest.reads for nest in nests)) & able).difference(*plain.values())
+    encoded = {index: (chosen if index in marked else dense).encode(trace, index, accelerator) for index in stored}
+    return encoded | {index: dense.encode(trace, -index, accelerator) for index in plain}
+
+
+def _spilled(nests: Sequence[Nest], encoded: Mapping[int, EncodedMap], accelerator: Accelerator) -> frozenset[int]:
+    """Maps whose markers go through DRAM."""
+    sizes = {index: fmap.metadata_bytes for index, fmap in encoded.items()}
+    return spilled([nest.reads for nest in nests], [nest.made.index for nest in nests], sizes, accelerator.marker_memory.size)
 
 
 def _memory(
-    layers: list[_Layer],
+    layers: Sequence[_Layer],
     encoded: Mapping[int, EncodedMap],
     graph: Graph,
     accelerator: Accelerator,
     plain: Mapping[int, frozenset[int]],
-    coded: Mapping[int, EncodedWeights],
-    columns: Mapping[int, Bool],
+    coder: Coder,
 ) -> tuple[dict[int, MapRegion], dict[int, FilterRegion | CodedFilters], int, dict[int, Place], dict[int, tuple[Place]]]:
     """Regions of maps and filters, address of the partial sums, places of each map's markers and of each layer's codebook.
 
     An alias of one map lies where that lies; one of several joined maps has a place of its own, as if they were written there.
     """
-    space = Allocator()
-    makers = {layer.made.index: layer for layer in layers if layer.plan.layer.weights}
+    space = Allocator(accelerator.dma.access)
+    makers = {layer.made: layer for layer in layers if layer.plan.layer.weights}
     regions: dict[int, MapRegion] = {}
     filters: dict[int, FilterRegion | CodedFilters] = {}
     for index in sorted(encoded, key=lambda number: (number < 0, number)):
         if index in makers:
-            number = makers[index].node.index
-            filters[number] = _filters(space, makers[index].plan, accelerator, coded.get(number), columns.get(number))
+            region = coder.region(makers[index].nest, makers[index].plan)
+            filters[makers[index].index] = replace(region, address=space.take(region.size))
         shape: Shape = graph.nodes[abs(index)].shape
         empty = MapRegion(0, shape, accelerator.data.ifmap_bits, encoded[index])
         under = [regions[number] for number in plain.get(index, ())]
@@ -234,33 +251,6 @@ def _memory(
     sums = space.take(max((layer.plan.spill_bytes(accelerator.dma.access) for layer in layers), default=0))
     sizes = {index: encoded[index].metadata_bytes for index in sorted(encoded)}
     metadata = {index: (space.take(size), size) for index, size in sizes.items() if size}
-    codebooks = {index: ((space.take(code.shared), code.shared),) for index, code in coded.items() if code.shared}
+    shared = {number: region.encoded.shared for number, region in filters.items() if isinstance(region, CodedFilters)}
+    codebooks = {number: ((space.take(size), size),) for number, size in shared.items() if size}
     return regions, filters, sums, metadata, codebooks
-
-
-def _filters(
-    space: Allocator, plan: Plan, accelerator: Accelerator, code: EncodedWeights | None, columns: Bool | None
-) -> FilterRegion | CodedFilters:
-    """A region for the filters of a layer."""
-    plain = FilterRegion(0, plan.layer, accelerator.data.filter_bits, accelerator.layout.filter)
-    if code is None:
-        return replace(plain, address=space.take(plain.size))
-    needed = None if columns is None else np.asarray(columns.any(axis=0))
-    region = CodedFilters(0, code, dense_pieces(plan, plain), needed, accelerator.dma.access)
-    return replace(region, address=space.take(region.size))
-
-
-def _coded(
-    layers: list[_Layer], trace: Trace, accelerator: Accelerator, scheme: Scheme, known: frozenset[int] | set[int]
-) -> tuple[dict[int, EncodedWeights], dict[int, Bool]]:
-    """Weights that do not lie dense; and which columns are not zero, where they are left out: a producer must have seen its elements."""
-    coded: dict[int, EncodedWeights] = {}
-    columns: dict[int, Bool] = {}
-    for layer in layers:
-        index = layer.node.index
-        code = encode(trace, layer.node, layer.plan, accelerator.data, scheme) if layer.plan.layer.weights else None
-        if code is not None:
-            coded[index] = code
-            if code.granularity == "column" and {part for part in layer.reads if part >= 0} <= known:
-                columns[index] = nonzero_columns(trace, layer.node, layer.plan.layer)
-    return coded, columns

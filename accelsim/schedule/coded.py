@@ -6,16 +6,17 @@ its ifmap element is not zero; that a piece of hardware knows from a flag for ea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from accelsim.errors import TraceError
 from accelsim.graph import Node
-from accelsim.hardware import Data
+from accelsim.hardware import Accelerator
 from accelsim.schedule.geometry import Geometry, Int
 from accelsim.schedule.memory import FilterRegion, Piece
+from accelsim.schedule.nest import Nest
 from accelsim.schedule.plan import Plan
 from accelsim.schedule.runs import Bool, Rules, join
 from accelsim.schedule.work import Work
@@ -79,22 +80,60 @@ class CodedFilters:
         return needed if self.columns is None else needed & self.columns[low * taps : low * taps + units]
 
 
-def encode(trace: Trace, node: Node, plan: Plan, data: Data, scheme: Scheme) -> EncodedWeights | None:
-    """The weights of a layer as its tiles will load them; None where they lie dense.
+@dataclass(frozen=True, eq=False)
+class Coder:
+    """The weights of a run as its tiles load them; equal cuts of a layer are coded once.
 
-    Raises:  `TraceError` where the weights are not at hand
+    `known`: maps whose producer has seen their elements.
     """
-    if not scheme.weights.needs_weights:
-        return None
-    if trace.filters is None or node.index not in trace.filters:
-        raise TraceError(
-            f"scheme {scheme.label!r} needs the weights of {trace.graph.name}; a trace holds none, and no network is named beside it\n"
-            "    name it: {trace: ..., network: ...} in a run file, --network on the command line"
-        )
-    layer = plan.layer
-    values = matrix(trace.filters[node.index], layer.groups, layer.channels)
-    edges = (np.append(plan.low[axis], plan.high[axis][-1]) for axis in range(3))
-    return scheme.weights.encode(values, data.filter_bits, cut=Cut(*edges), connected=node.kind == "fc")
+
+    trace: Trace
+    accelerator: Accelerator
+    scheme: Scheme
+    known: frozenset[int]
+    _codes: dict[tuple[object, ...], EncodedWeights | None] = field(default_factory=dict)
+
+    def code(self, nest: Nest, plan: Plan) -> EncodedWeights | None:
+        """The code of a layer's weights; None where they lie dense, or there are none.
+
+        Raises:  `TraceError` where the weights are not at hand
+        """
+        if not (plan.layer.weights and self.scheme.weights.needs_weights):
+            return None
+        key = (nest.node.index, plan.tiling.sizes()[:3], plan.tiling.filters_at_once)
+        if key not in self._codes:
+            self._codes[key] = self._code(nest.node, plan)
+        return self._codes[key]
+
+    def _code(self, node: Node, plan: Plan) -> EncodedWeights | None:
+        if self.trace.filters is None or node.index not in self.trace.filters:
+            raise TraceError(
+                f"scheme {self.scheme.label!r} needs the weights of {self.trace.graph.name}; a trace holds none, and no network is named "
+                "beside it\n    name it: {trace: ..., network: ...} in a run file, --network on the command line"
+            )
+        layer = plan.layer
+        values = matrix(self.trace.filters[node.index], layer.groups, layer.channels)
+        edges = (np.append(plan.low[axis], plan.high[axis][-1]) for axis in range(3))
+        return self.scheme.weights.encode(values, self.accelerator.data.filter_bits, cut=Cut(*edges), connected=node.kind == "fc")
+
+    def columns(self, nest: Nest, plan: Plan) -> Bool | None:
+        """Elements that are not zero, by image, where columns of the others are left out: a producer must have seen them; else None.
+
+        Shapes:  bool [images, C * H * W]
+        """
+        code = self.code(nest, plan)
+        if code is None or code.granularity != "column" or not {index for index in nest.reads if index >= 0} <= self.known:
+            return None
+        return nonzero_columns(self.trace, nest.node, plan.layer)
+
+    def region(self, nest: Nest, plan: Plan) -> FilterRegion | CodedFilters:
+        """How the filters of a layer lie, from address 0 on."""
+        plain = FilterRegion(0, plan.layer, self.accelerator.data.filter_bits, self.accelerator.layout.filter)
+        code, columns = self.code(nest, plan), self.columns(nest, plan)
+        if code is None:
+            return plain
+        needed = None if columns is None else np.asarray(columns.any(axis=0))
+        return CodedFilters(0, code, dense_pieces(plan, plain), needed, self.accelerator.dma.access)
 
 
 def dense_pieces(plan: Plan, plain: FilterRegion) -> Int:

@@ -22,7 +22,7 @@ from accelsim.schedule.pieces import DENSE, HIGH, LOW, WANTED, Pieces, Pool
 from accelsim.schedule.plan import Plan
 from accelsim.schedule.runs import Int, Rules, lines
 from accelsim.schedule.tables import FILTER, IFMAP, METADATA, NONE, OFMAP, READ, WRITE, Transfers
-from accelsim.schedule.work import Source, Work
+from accelsim.schedule.work import Source, Work, outside
 
 MARKERS, FILTERS, MAPS, SUMS, STORES, MARKER_STORES = range(6)
 """Order of the transfers of one tile."""
@@ -55,10 +55,7 @@ class Job:
     @property
     def loaded(self) -> tuple[Source, ...]:
         """What of the sources is loaded."""
-        if not self.resident:
-            return self.sources
-        rest = ((tuple(part for part in segments if part.node not in self.resident), shape) for segments, shape in self.sources)
-        return tuple((segments, shape) for segments, shape in rest if segments)
+        return outside(self.sources, self.resident)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,8 @@ planned before the data is known) while both layers run, all images of a batch; 
 maker also has the map that was kept for it. Its reader takes it from there: it has no ifmap slots for it and loads nothing of it; other
 operands (of an add) and other channels (of a concat) are loaded as ever. Results still pass through an ofmap slot, where partial sums
 are collected. A map that a later layer or the host reads, too, is written all the same; those load it from DRAM.
-Of all ways to keep or not to keep, the one that moves the fewest dense bytes is taken, over the whole network: a dynamic program over the
-layers, whose state is whether the map before is kept. So more room never costs traffic, and every scheme keeps the same maps.
+Of all ways to keep or not to keep, the one that moves the fewest bytes under the run's scheme is taken, over the whole network: a dynamic
+program over the layers, whose state is whether the map before is kept. So more room never costs traffic.
 A split buffer has no place that one layer writes and the next one reads, so it keeps nothing.
 """
 
@@ -16,32 +16,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from accelsim.graph import Node
 from accelsim.hardware import Accelerator, UnifiedBuffer
-from accelsim.hardware.tilings import FixedTiling
+from accelsim.schedule.candidates import NOTHING_HELD, Held
 from accelsim.schedule.geometry import Geometry
 from accelsim.schedule.loops import Tiling
 from accelsim.schedule.memory import MapRegion
+from accelsim.schedule.nest import Nest
+from accelsim.schedule.prices import Prices
 from accelsim.schedule.runs import Rules
 from accelsim.schedule.tables import Kept
-from accelsim.schedule.tiling import NOTHING_HELD, Held, find, search
+from accelsim.schedule.tiling import search
 from accelsim.schedule.work import Source
-
-
-@dataclass(frozen=True, eq=False)
-class Nest:
-    """One scheduled node before it is cut into tiles: its loops, its name in messages, what is fixed, what it reads (as in `builder`).
-
-    `made`: the node whose map it makes: itself, or the pooling layer that its results pass.
-    """
-
-    node: Node
-    made: Node
-    layer: Geometry
-    label: str
-    fixed: FixedTiling
-    sources: tuple[Source, ...]
-    reads: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +46,41 @@ class Chain:
     nests: Sequence[Nest]
     plain: Mapping[int, frozenset[int]]
     host: frozenset[int]
-    accelerator: Accelerator
+    prices: Prices
 
     def cut(self) -> list[Cut]:
         """Tilings of all layers. Raises `ConfigError` where the buffer cannot hold the smallest tile of one."""
         buffer = self.accelerator.buffer
+        plain = [choose(self.prices, number) for number in range(len(self.nests))]
         if not (isinstance(buffer, UnifiedBuffer) and buffer.keep_on_chip):
-            return [Cut(search(nest.layer, self.accelerator, nest.label, nest.fixed)) for nest in self.nests]
-        # whether the last map is kept -> dense bytes so far, maps kept, cuts
+            return [Cut(tiling) for tiling in plain]
+        # whether the last map is kept -> bytes so far, maps kept, cuts
         ways: dict[bool, tuple[int, int, tuple[Cut, ...]]] = {False: (0, 0, ())}
-        for number, nest in enumerate(self.nests):
-            search(nest.layer, self.accelerator, nest.label, nest.fixed)
+        for number in range(len(self.nests)):
             further: dict[bool, tuple[int, int, tuple[Cut, ...]]] = {}
             for keeps in (False, True) if self._next_reads(number) else (False,):
                 for before, (moved, kept, cuts) in ways.items():
-                    held, resident = self._held(number, before, keeps)
-                    found = find(nest.layer, self.accelerator, nest.fixed, held)
+                    found = self._cut(number, before, keeps)
                     if found is None:
                         continue
-                    cut = Cut(found.tiling, held, resident, keeps)
-                    way = (moved + found.moved, kept + keeps, (*cuts, cut))
+                    way = (moved + found[1], kept + keeps, (*cuts, found[0]))
                     further[keeps] = min(further.get(keeps, way), way, key=lambda one: one[:2])
             ways = further
         return list(ways[False][2])
+
+    def _cut(self, number: int, before: bool, keeps: bool) -> tuple[Cut, int] | None:
+        """A layer with the map before it in the buffer, or its own; the bytes that it moves then. None where no tile fits beside them."""
+        held, resident = self._held(number, before, keeps)
+        found = self.prices.cheapest(number, held, resident)
+        if found is None:
+            return None
+        tiling, moved = found
+        return Cut(tiling, held, resident, keeps), moved + (self.prices.codes(number) if held.stored else 0)
+
+    @property
+    def accelerator(self) -> Accelerator:
+        """The machine."""
+        return self.prices.coder.accelerator
 
     def _next_reads(self, number: int) -> bool:
         """Whether the layer that runs next reads the map, or an alias of it alone."""
@@ -120,6 +117,15 @@ class Chain:
         under = {part.node for segments, _ in after.sources for part in segments} - self._resident(number + 1)
         joined = any(index in self.plain[node] for node in under if node < 0)
         return joined or index in self.host or any(index in later.reads for later in self.nests[number + 2 :])
+
+
+def choose(prices: Prices, number: int) -> Tiling:
+    """The tiling of a layer beside nothing else in the buffer.
+
+    Raises:  `ConfigError` where the buffer cannot hold the smallest tile
+    """
+    found, nest = prices.cheapest(number), prices.nests[number]
+    return search(nest.layer, prices.coder.accelerator, nest.label, nest.fixed) if found is None else found[0]
 
 
 def loaded(sources: Sequence[Source], cut: Cut, plain: Mapping[int, frozenset[int]]) -> frozenset[int]:

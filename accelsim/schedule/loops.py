@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,29 @@ def cut(layer: Geometry, axis: int, size: int) -> tuple[Int, Int]:
     inside = np.arange(0, one, size, dtype=np.int64)
     low = np.add.outer(np.arange(many, dtype=np.int64) * one, inside)
     return low.ravel(), (low + np.minimum(size, one - inside)).ravel()
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """Ifmap rows or columns that the tiles of one output size read, and the output's own.
+
+    Shapes:  int64 [tiles]. `count`: ifmap lines over all tiles, halo included, padding not; `most`: of one tile
+    """
+
+    low: Int
+    high: Int
+    out_low: Int
+    out_high: Int
+    count: int
+    most: int
+
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def of(layer: Geometry, axis: int, size: int) -> Lines:
+        """Cut one axis (0 rows, 1 columns) of the output into tiles of `size`."""
+        start, end = cut(layer, ROWS + axis, size)
+        low, high = layer.window(axis, start, end)
+        return Lines(low, high, start, end, int((high - low).sum()), int((high - low).max()))
 
 
 def filter_pieces(layer: Geometry, tiling: Tiling) -> tuple[Int, Int]:

@@ -9,6 +9,7 @@ contiguous, in a region that all layers share.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from accelsim.graph import Shape
 from accelsim.schedule.geometry import Geometry
+from accelsim.schedule.loops import Lines
 from accelsim.schedule.runs import ROWS, Bool, Int, Rules, in_order, join, part_jobs, plane_jobs, rejoin, row_jobs
 from accelsim.schemes.base import EncodedMap
 
@@ -29,15 +31,15 @@ Piece = tuple[Int, int, int]
 
 
 class Allocator:
-    """Hands out regions one after the other, each at a page."""
+    """Hands out regions one after the other, each at a page, and at an access where those are longer. Units: bytes."""
 
-    def __init__(self) -> None:
-        self._next = 0
+    def __init__(self, access: int) -> None:
+        self._next, self._pitch = 0, max(PAGE, access)
 
     def take(self, size: int) -> int:
-        """Address of a fresh region. Units: bytes."""
+        """Address of a fresh region."""
         address = self._next
-        self._next += -(-size // PAGE) * PAGE
+        self._next += -(-size // self._pitch) * self._pitch
         return address
 
 
@@ -87,6 +89,33 @@ class MapRegion:
             jobs = plane_jobs(start, self.plane_bytes, channels[0], live, count, width, self.row_bytes, rules)
             return jobs, int(np.count_nonzero(live)) * count * width, dense
         return self._parts(channels, rows, cols, rules, dense)
+
+    def least(self, channels: Span, down: Sequence[Lines], across: Sequence[Lines], rules: Rules) -> Int:
+        """What loading some channels in tiles moves at least, for cuts of the rows and of the columns: whole units, or live lines of parts.
+
+        Shapes:  int64 [cuts of the rows, cuts of the columns]
+        """
+        group, height, width = self._unit
+        last = -(-channels[1] // group) if channels[1] == self.shape[0] else channels[1] // group
+        units = self.encoded.unit_bytes[-(-channels[0] // group) : last]
+        lines, cols = (
+            np.array([_overlap(cut.low, cut.high, size, many, self.encoded.offsets is not None) for cut in cuts])
+            for cuts, size, many in ((down, height, units.shape[1]), (across, width, units.shape[2]))
+        )
+        if self.encoded.offsets is not None:
+            return np.asarray(lines @ units.sum(axis=0) @ cols.T)
+        live = units > 0
+        least = lines @ live.sum(axis=0) @ cols.T * self.bits // 8
+        far = max(rules.min_skip, rules.access)
+        before = np.concatenate([np.zeros((*live.shape[:2], 1), dtype=np.int64), live.cumsum(axis=2)], axis=2)
+        tall = np.array([(cut.most - 1) * self.row_bytes for cut in down])
+        for number, cut in enumerate(across):
+            piece = -(-cut.most * self.bits // 8) + 1
+            if self.row_bytes - piece >= far:  # each line is a run of its own, and so is each plane where those lie apart
+                touched = before[:, :, -(-cut.high // width)] > before[:, :, cut.low // width]
+                runs = lines @ touched.sum(axis=(0, 2)) * rules.access
+                least[:, number] = np.where(self.plane_bytes - tall - piece >= far, np.maximum(least[:, number], runs), least[:, number])
+        return np.asarray(least)
 
     def store(self, channels: Span, rows: Span, cols: Span, rules: Rules) -> Piece:
         """What writes a block of the map: of units that do not lie in the raster those of which it holds the last element.
@@ -155,6 +184,13 @@ class MapRegion:
             if rules.small((count - 1) * self.row_bytes + width) or (jobs[:, ROWS] == 1).all():
                 jobs = rejoin(jobs, rules)
         return jobs, min(wanted, dense), dense
+
+
+def _overlap(low: Int, high: Int, size: int, units: int, whole: bool) -> Int:
+    """Lines of each unit of `size` in all windows together; or how many windows touch it, where it is taken `whole`. Shape: [units]."""
+    begin = np.arange(units, dtype=np.int64) * size
+    shared = np.minimum(high[:, None], begin + size) - np.maximum(low[:, None], begin)
+    return np.asarray((shared > 0).sum(axis=0) if whole else np.maximum(shared, 0).sum(axis=0))
 
 
 @dataclass(frozen=True, eq=False)

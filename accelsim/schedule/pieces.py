@@ -20,11 +20,9 @@ from accelsim.schedule.memory import FilterRegion, MapRegion, Piece, Span
 from accelsim.schedule.plan import EVERYWHERE, Plan, once
 from accelsim.schedule.pooling import completed
 from accelsim.schedule.runs import NO_JOBS, Bool, Int, Rules, lines
-from accelsim.schedule.work import Source, scaled
+from accelsim.schedule.work import Source, Windows, scaled
 
 LOW, HIGH, WANTED, DENSE = range(4)
-Windows = tuple[tuple[Int, Int], tuple[Int, Int]]
-"""Low and high of the windows of tile rows, and of tile columns."""
 
 
 class Pool:
@@ -114,20 +112,27 @@ class Pieces:
             needed = np.concatenate([live.reshape(len(live), -1).T, np.asarray(live.any(axis=(1, 2)))[None]])
             column = np.where(plan.position == EVERYWHERE, len(needed) - 1, plan.position)
             found, which = once(plan.filter.key * len(needed) + column)
-        column = column[found]
-        outer, channel = np.divmod(plan.filter.key[found], plan.trips[2])
+        return self.filter_pieces(region, needed, plan.filter.key[found], column[found])[which]
+
+    def filter_pieces(self, region: FilterRegion | CodedFilters, needed: Bool, keys: Int, column: Int) -> Int:
+        """What loading pieces of the filters moves, each under a row of `needed`.
+
+        Shapes:  needed bool [rows, C]; keys int64 [n], as `Plan.filter` has them; column int64 [n], the row of each -> int64 [n, 4]
+        """
+        plan = self.plan
+        outer, channel = np.divmod(keys, plan.trips[2])
         group, k = np.divmod(outer, plan.trips[1])
         low, high = plan.ifmap_channels[group * plan.trips[2] + channel].T
         if isinstance(region, CodedFilters):
-            return self._filter_codes(region, needed, plan.filter.key[found], np.stack([column, low, high]).T)[which]
+            return self._filter_codes(region, needed, keys, np.stack([column, low, high]).T)
         if not region.sliced:
-            return self._filter_rows(region, needed, np.stack([group, k, channel, column, low, high]).T)[which]
+            return self._filter_rows(region, needed, np.stack([group, k, channel, column, low, high]).T)
         element = region.layer.taps * region.bits
         offset = (plan.low[1] * element // 8)[k]
         width = -(-plan.high[1] * element // 8)[k] - offset
-        planes = np.full_like(k, region.pitch), low, high - low, column * len(live) + low
+        planes = np.full_like(k, region.pitch), low, high - low, column * needed.shape[1] + low
         requests = np.stack([region.address + offset, *planes, np.ones_like(k), width, width], axis=1)
-        return self.pool.strided(requests, np.arange(k.size), k.size, needed.ravel(), self.rules)[which]
+        return self.pool.strided(requests, np.arange(k.size), k.size, needed.ravel(), self.rules)
 
     def _filter_codes(self, region: CodedFilters, needed: Bool, keys: Int, tiles: Int) -> Int:
         pieces = [

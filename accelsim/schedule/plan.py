@@ -9,7 +9,7 @@ import numpy as np
 
 from accelsim.hardware import Data
 from accelsim.schedule.geometry import Geometry, Int
-from accelsim.schedule.loops import FILTERS, Tiling, cut, fillings, filter_pieces, walk
+from accelsim.schedule.loops import FILTERS, Lines, Tiling, cut, fillings, filter_pieces, walk
 
 EVERYWHERE = -1
 """Position of a filter filling that serves all positions."""
@@ -36,31 +36,76 @@ class Fillings:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A layer cut into tiles.
+    """A layer cut into tiles. What follows the order in which tiles run is laid out when it is asked for.
 
-    Shapes:  `at` int64 [5, tiles], coordinates in the order groups, filters, channels, rows, columns; `low`, `high`: for each of the
-             five loops int64 [trips], elements; `rows`, `cols`: ifmap windows of the tile rows and columns, low and high int64 [trips];
-             `position` int64 [filter fillings]: the position that a filter filling serves, or EVERYWHERE; `visit` int64 [ofmap fillings]:
-             how often the ofmap tile was in the buffer before; `ofmap_filters`: filters of the ofmap tiles, low and high int64 [tiles]
-             (coordinates count what is loaded at a time, which may be less)
-    `visits`: fillings of each ofmap tile; more than one means that partial sums are spilled.
+    Shapes:  `low`, `high`: for each of the five loops (groups, filters, channels, rows, columns) int64 [trips], elements; `rows`, `cols`:
+             ifmap windows of the tile rows and columns, low and high int64 [trips]; `ofmap_filters`: filters of the ofmap tiles, low and
+             high int64 [tiles] (filters of the loops count what is loaded at a time, which may be less)
     """
 
     layer: Geometry
     tiling: Tiling
-    trips: tuple[int, int, int, int, int]
-    at: Int
+    data: Data
     low: tuple[Int, ...]
     high: tuple[Int, ...]
     rows: tuple[Int, Int]
     cols: tuple[Int, Int]
-    ifmap: Fillings
-    filter: Fillings
-    ofmap: Fillings
     ofmap_filters: tuple[Int, Int]
-    position: Int
-    visit: Int
-    visits: int
+
+    @cached_property
+    def trips(self) -> tuple[int, int, int, int, int]:
+        """Trips of the five loops."""
+        groups, filters, channels, rows, cols = (low.size for low in self.low)
+        return groups, filters, channels, rows, cols
+
+    @cached_property
+    def at(self) -> Int:
+        """Coordinates of the tiles in the order in which they run. Shape: int64 [5, tiles]."""
+        return walk(self.layer, self.tiling)
+
+    @cached_property
+    def ifmap(self) -> Fillings:
+        """Fillings of the ifmap slots."""
+        groups, _, channels, row, col = self.at
+        height, width = (self.rows[1] - self.rows[0])[row], (self.cols[1] - self.cols[0])[col]
+        elements = self.length(0)[groups] * self.length(2)[channels] * height * width * self.layer.operands
+        keys = ((groups * self.trips[2] + channels) * self.trips[3] + row) * self.trips[4] + col
+        return _fillings(keys, elements * self.data.ifmap_room)
+
+    @cached_property
+    def filter(self) -> Fillings:
+        """Fillings of the filter slots."""
+        groups, filters, channels, _, _ = self.at
+        elements = self.length(0)[groups] * self.length(1)[filters] * self.length(2)[channels] * self.layer.taps
+        return _fillings((groups * self.trips[1] + filters) * self.trips[2] + channels, elements * self.data.filter_room)
+
+    @cached_property
+    def ofmap(self) -> Fillings:
+        """Fillings of the ofmap slots."""
+        groups, filters, _, row, col = self.at
+        block, blocks = filters // self.tiling.pieces, self.ofmap_filters[0].size
+        elements = (
+            self.length(0)[groups] * (self.ofmap_filters[1] - self.ofmap_filters[0])[block] * self.length(3)[row] * self.length(4)[col]
+        )
+        keys = ((groups * blocks + block) * self.trips[3] + row) * self.trips[4] + col
+        return _fillings(keys, elements * (self.data.psum_bits if self.trips[2] > 1 else self.data.ifmap_room))
+
+    @cached_property
+    def position(self) -> Int:
+        """The position that a filter filling serves, or EVERYWHERE. Shape: int64 [filter fillings]."""
+        first, last = self.filter.first, self.filter.last
+        return np.where(first == last, (self.at[3] * self.trips[4] + self.at[4])[first], EVERYWHERE)
+
+    @cached_property
+    def visits(self) -> int:
+        """Fillings of each ofmap tile; more than one means that partial sums are spilled."""
+        groups, _, _, rows, cols = self.trips
+        return int(self.ofmap.key.size // (groups * self.ofmap_filters[0].size * rows * cols))
+
+    @cached_property
+    def visit(self) -> Int:
+        """How often the ofmap tile was in the buffer before. Shape: int64 [ofmap fillings]."""
+        return self.at[2][self.ofmap.first] if self.visits > 1 else np.zeros_like(self.ofmap.key)
 
     def span(self, axis: int, index: int) -> tuple[int, int]:
         """Elements low..high of one loop's tile."""
@@ -120,43 +165,18 @@ class Plan:
 @lru_cache(maxsize=256)
 def plan(layer: Geometry, tiling: Tiling, data: Data) -> Plan:
     """Lay out the tiles of a layer."""
-    edges = [cut(layer, axis, size) for axis, size in enumerate(tiling.sizes())]
+    return cut_up(layer, tiling, data)
+
+
+def cut_up(layer: Geometry, tiling: Tiling, data: Data) -> Plan:
+    """As `plan`, for one that is only looked at."""
+    edges = [cut(layer, axis, size) for axis, size in enumerate(tiling.sizes()[:3])]
     ofmap_filters = edges[FILTERS]
     edges[FILTERS] = filter_pieces(layer, tiling)
-    low, high = tuple(start for start, _ in edges), tuple(end for _, end in edges)
-    counts = (low[0].size, low[1].size, low[2].size, low[3].size, low[4].size)
-    rows, cols = layer.window(0, low[3], high[3]), layer.window(1, low[4], high[4])
-    at = walk(layer, tiling)
-    groups, filters, channels, row, col = at
-    length = [end - start for start, end in zip(low, high, strict=True)]
-    height, width = (rows[1] - rows[0])[row], (cols[1] - cols[0])[col]
-    inputs = length[0][groups] * length[2][channels] * height * width * (layer.operands * data.ifmap_room)
-    weights = length[0][groups] * length[1][filters] * length[2][channels] * (layer.taps * data.filter_room)
-    ofmap_bits = data.psum_bits if counts[2] > 1 else data.ifmap_room
-    block, blocks = filters // tiling.pieces, ofmap_filters[0].size
-    outputs = length[0][groups] * (ofmap_filters[1] - ofmap_filters[0])[block] * length[3][row] * length[4][col] * ofmap_bits
-    position = row * counts[4] + col
-    filter_fillings = _fillings((groups * counts[1] + filters) * counts[2] + channels, weights)
-    of_ofmap = _fillings(((groups * blocks + block) * counts[3] + row) * counts[4] + col, outputs)
-    first, last = filter_fillings.first, filter_fillings.last
-    visits = of_ofmap.key.size // (counts[0] * blocks * counts[3] * counts[4])
-    return Plan(
-        layer=layer,
-        tiling=tiling,
-        trips=counts,
-        at=at,
-        low=low,
-        high=high,
-        rows=rows,
-        cols=cols,
-        ifmap=_fillings(((groups * counts[2] + channels) * counts[3] + row) * counts[4] + col, inputs),
-        filter=filter_fillings,
-        ofmap=of_ofmap,
-        ofmap_filters=ofmap_filters,
-        position=np.where(first == last, position[first], EVERYWHERE),
-        visit=channels[of_ofmap.first] if visits > 1 else np.zeros_like(of_ofmap.key),
-        visits=visits,
-    )
+    rows, cols = Lines.of(layer, 0, tiling.height), Lines.of(layer, 1, tiling.width)
+    edges += [(rows.out_low, rows.out_high), (cols.out_low, cols.out_high)]
+    low, high = zip(*edges, strict=True)
+    return Plan(layer, tiling, data, low, high, (rows.low, rows.high), (cols.low, cols.high), ofmap_filters)
 
 
 def _fillings(keys: Int, bits: Int) -> Fillings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 from accelsim import dataflows
 from accelsim.dataflows.base import Dataflow, TileWork
 from accelsim.hardware import PeArray
-from accelsim.schedule.geometry import Int
+from accelsim.schedule.geometry import Geometry, Int
 from accelsim.schedule.memory import MapRegion, Segment, live_windows
 from accelsim.schedule.plan import Plan
-from accelsim.schemes.base import EncodedMap
 
 Bool = NDArray[np.bool_]
 Source = tuple[tuple[Segment, ...], tuple[int, int, int]]
 """One map that a layer reads: its segments and its shape."""
-_ANYWHERE = ((np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64)),) * 2
+Sources = Sequence[Source]
+"""All maps that a layer reads."""
+Windows = tuple[tuple[Int, Int], tuple[Int, Int]]
+"""Low and high (exclusive) of windows of rows, and of columns."""
+_ANYWHERE: Windows = ((np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64)),) * 2
 """One window, which stands for all where they are alike."""
 
 
@@ -64,8 +67,8 @@ class Work:
 
 def measure(
     plan: Plan,
-    sources: Sequence[Source],
-    regions: dict[int, MapRegion],
+    sources: Sources,
+    regions: Mapping[int, MapRegion],
     array: PeArray,
     computed: Bool | None = None,
     alive: Bool | None = None,
@@ -80,8 +83,7 @@ def measure(
     computed = computed if layer.weights else None
     flow: Dataflow = dataflows.load(array.dataflow, layer.kernel)
     part = flow.part(array, plan.tiling.height, plan.tiling.width)
-    encodings = [regions[segment.node].encoded for segments, _ in sources for segment in segments]
-    alike = computed is None and all(_same_everywhere(encoded) for encoded in encodings)
+    alike = computed is None and same_everywhere(sources, regions)
     edges = [(plan.low[axis], plan.high[axis]) for axis in (3, 4)]
     if alike:
         down, across = (Parts.whole(low, high) for low, high in edges)
@@ -89,9 +91,7 @@ def measure(
     else:
         down, across = (Parts.cut(low, high, size) for (low, high), size in zip(edges, part, strict=True))
         windows = layer.window(0, down.low, down.high), layer.window(1, across.low, across.high)
-    live = live_channels(layer.groups * layer.channels, sources, regions, windows, (layer.height, layer.width))
-    if alive is not None and layer.filters == 1:
-        live = live & np.repeat(alive[:, 0], layer.channels)[:, None, None]
+    live = _live(layer, sources, regions, windows, alive)
     kept = None if alive is None else np.add.reduceat(alive, plan.low[1], axis=1, dtype=np.int64)
     counts = _per_group(plan, live)
     outputs = counts * _positions(down, across, computed)
@@ -101,8 +101,7 @@ def measure(
         needed = np.logical_or.reduceat(np.logical_or.reduceat(live, down.tile[:-1], axis=1), across.tile[:-1], axis=2)
     if plan.tiling.groups > 1:
         outputs = np.add.reduceat(outputs if kept is None else outputs * kept[:, :, None], plan.low[0], axis=0)
-    if not all(encoded.saves.weights for encoded in encodings):
-        needed = needed | _keeps_weights(layer.groups * layer.channels, sources, regions)[:, None, None]
+    needed = _needed(needed, sources, regions)
     needed = np.broadcast_to(needed, (len(needed), *plan.trips[3:]))
     groups, filters, channels, row, col = plan.at
     live_outputs = outputs[groups * plan.trips[2] + channels, row, col]
@@ -121,16 +120,46 @@ def measure(
     return Work(busy, fill, macs, needed)
 
 
-def _same_everywhere(encoded: EncodedMap) -> bool:
-    """Whether a channel is live in all windows or in none."""
-    return not encoded.saves.macs or encoded.unit_bytes.shape[1:] == (1, 1) or bool((encoded.unit_bytes > 0).all())
+def weights_needed(layer: Geometry, sources: Sources, regions: Mapping[int, MapRegion], alive: Bool | None = None) -> Bool:
+    """Ifmap channels whose weights a tile needs, where all positions are alike. Shapes: `alive` as `measure` takes it -> bool [C]."""
+    return _needed(_live(layer, sources, regions, _ANYWHERE, alive), sources, regions)[:, 0, 0]
+
+
+def same_everywhere(sources: Sources, regions: Mapping[int, MapRegion]) -> bool:
+    """Whether each channel is live in all windows or in none."""
+    encodings = (regions[segment.node].encoded for segments, _ in sources for segment in segments)
+    return all(
+        not encoded.saves.macs or encoded.unit_bytes.shape[1:] == (1, 1) or bool((encoded.unit_bytes > 0).all()) for encoded in encodings
+    )
+
+
+def outside(sources: Sources, resident: frozenset[int]) -> tuple[Source, ...]:
+    """What of the sources does not lie in the buffer already. Units: `resident`: maps that do."""
+    if not resident:
+        return tuple(sources)
+    rest = ((tuple(part for part in segments if part.node not in resident), shape) for segments, shape in sources)
+    return tuple((segments, shape) for segments, shape in rest if segments)
+
+
+def _live(layer: Geometry, sources: Sources, regions: Mapping[int, MapRegion], windows: Windows, alive: Bool | None) -> Bool:
+    """Live channels in each window; a depthwise channel whose only filter is not computed is none."""
+    live = live_channels(layer.groups * layer.channels, sources, regions, windows, (layer.height, layer.width))
+    if alive is not None and layer.filters == 1:
+        return live & np.repeat(alive[:, 0], layer.channels)[:, None, None]
+    return live
+
+
+def _needed(live: Bool, sources: Sources, regions: Mapping[int, MapRegion]) -> Bool:
+    """Channels whose weights are needed, of those that are live, and of all maps whose scheme saves no weights. Shape as `live`."""
+    kept = _keeps_weights(len(live), sources, regions)
+    return live | kept[:, None, None] if kept.any() else live
 
 
 def live_channels(
     channels: int,
-    sources: Sequence[Source],
-    regions: dict[int, MapRegion],
-    windows: tuple[tuple[Int, Int], tuple[Int, Int]],
+    sources: Sources,
+    regions: Mapping[int, MapRegion],
+    windows: Windows,
     size: tuple[int, int],
 ) -> Bool:
     """Which windows of which ifmap channels touch anything that is stored; of several operands one is enough.
@@ -165,7 +194,7 @@ def _positions(down: Parts, across: Parts, computed: Bool | None = None) -> Int:
     return np.asarray(np.add.reduceat(np.add.reduceat(computed, down.low, axis=0, dtype=np.int64), across.low, axis=1))
 
 
-def _keeps_weights(channels: int, sources: Sequence[Source], regions: dict[int, MapRegion]) -> Bool:
+def _keeps_weights(channels: int, sources: Sources, regions: Mapping[int, MapRegion]) -> Bool:
     """Ifmap channels whose weights are loaded whatever is zero. Shape: bool [channels]."""
     kept = np.zeros(channels, dtype=np.bool_)
     for segments, _ in sources:

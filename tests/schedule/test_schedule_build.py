@@ -6,7 +6,21 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from schedule_samples import KIB, accelerator, accelerators, addresses, by_tensor, conv, covered, graph, graphs, maxpool, structure, trace
+from schedule_samples import (
+    KIB,
+    accelerator,
+    accelerators,
+    addresses,
+    by_tensor,
+    conv,
+    covered,
+    graph,
+    graphs,
+    maxpool,
+    searched,
+    structure,
+    trace,
+)
 from scheme_samples import LABELS
 
 from accelsim import engines, layers, schemes
@@ -42,8 +56,8 @@ def compiled(data, machine, scheme):
 def any_tiling(seed):
     """In place of the search: whatever tile sizes and loop order come up, so that every order and every spill is seen."""
 
-    def pick(layer, machine, name, fixed):
-        rng = np.random.default_rng([seed, *name.encode()])
+    def pick(prices, number):
+        layer, rng = prices.nests[number].layer, np.random.default_rng([seed, number])
         size = [int(rng.integers(1, extent + 1)) for extent in extents(layer)]
         size[1:3] = (layer.filters, layer.channels) if size[0] > 1 else size[1:3]
         return Tiling(*size, order=ORDERS[int(rng.integers(len(ORDERS)))])
@@ -55,7 +69,7 @@ def any_tiling(seed):
 @SLOW
 def test_any_tiling_in_any_order_runs_to_the_end_and_moves_everything(net, machine, scheme, seed):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("accelsim.schedule.keep.search", any_tiling(seed))
+        patch.setattr("accelsim.schedule.keep.choose", any_tiling(seed))
         schedule, dense = (build(trace(net, seed=seed), machine, name) for name in (scheme, "dense"))
     assert structure(schedule) == structure(dense)
     timeline = engines.run(schedule, resolve(machine), "reference")
@@ -92,7 +106,8 @@ def test_every_mac_is_done_or_skipped_and_layers_agree_on_how_many(net, machine,
 @SLOW
 def test_tensors_want_what_the_closed_forms_say_and_schemes_change_only_what_is_skipped(net, machine, scheme, seed):
     data = trace(net, seed=seed)
-    dense, schedule = compiled(data, machine, "dense"), build(data, machine, scheme)
+    with searched():
+        dense, schedule = compiled(data, machine, "dense"), build(data, machine, scheme)
     bits = np.zeros(3, dtype=np.int64)
     plain = [net.nodes[index] for index in dense.layers.node.tolist()]
     for node in plain:
@@ -176,7 +191,8 @@ def test_a_network_without_zeros_is_scheduled_as_dense_but_for_its_markers(net, 
 @SLOW
 def test_markers_never_want_more_than_dense_nor_parts_more_than_channels(net, machine, seed):
     data = trace(net, seed=seed)
-    found = [compiled(data, machine, scheme) for scheme in ("part_marker", "channel_marker", "dense")]
+    with searched():
+        found = [compiled(data, machine, scheme) for scheme in ("part_marker", "channel_marker", "dense")]
     wanted = [schedule.transfers.bytes_wanted[schedule.transfers.tensor != METADATA].sum() for schedule in found]
     cycles = [schedule.tiles.busy_cycles.sum() + schedule.tiles.fill_cycles.sum() for schedule in found]
     assert wanted == sorted(wanted)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from schedule_samples import KIB, accelerator, by_tensor, conv, graph, graphs, trace
+from schedule_samples import KIB, accelerator, by_tensor, conv, graph, graphs, moved, trace
 
 from accelsim import engines, simulate
 from accelsim.engines.check import check
@@ -16,7 +16,6 @@ from accelsim.errors import ConfigError
 from accelsim.hardware import Accelerator, Data
 from accelsim.schedule import build, keep
 from accelsim.schedule.tables import IFMAP, METADATA, NONE, OFMAP, READ, WRITE
-from accelsim.schedule.tiling import find
 
 SCHEMES = st.sampled_from(["dense", "channel_marker", "part_marker", "zvc"])
 
@@ -170,9 +169,9 @@ def test_keeping_never_costs_dense_traffic_and_changes_no_work(net, machine, see
         assert kept.transfers.bytes_wanted.tolist() == plain.transfers.bytes_wanted.tolist()
 
 
-@given(graphs(), machines())
+@given(graphs(), machines(), SCHEMES)
 @settings(max_examples=40)
-def test_of_all_ways_to_keep_the_one_that_moves_least_is_taken(net, machine):
+def test_of_all_ways_to_keep_the_one_that_moves_least_is_taken(net, machine, scheme):
     made = []
 
     class Seen(keep.Chain):
@@ -182,18 +181,18 @@ def test_of_all_ways_to_keep_the_one_that_moves_least_is_taken(net, machine):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("accelsim.schedule.builder.Chain", Seen)
-        if built(net, machine) is None:
+        found = built(net, machine, scheme)
+        if found is None:
             return
-    chain = made[0]
+    schedule, chain = found[0], made[0]
     can = [number for number in range(len(chain.nests)) if chain._next_reads(number)]
     costs = []
     for ways in product((False, True), repeat=len(can)):
         keeps = dict(zip(can, ways, strict=True))
-        tilings = [
-            find(nest.layer, chain.accelerator, nest.fixed, chain._held(number, keeps.get(number - 1, False), keeps.get(number, False))[0])
-            for number, nest in enumerate(chain.nests)
-        ]
-        if None not in tilings:
-            costs.append(sum(found.moved for found in tilings))
-    nests = zip(chain.nests, chain.cut(), strict=True)
-    assert sum(find(nest.layer, chain.accelerator, nest.fixed, cut.held).moved for nest, cut in nests) == min(costs)
+        cuts = [chain._cut(number, keeps.get(number - 1, False), keeps.get(number, False)) for number in range(len(chain.nests))]
+        if None not in cuts:
+            costs.append(sum(moved for _, moved in cuts))
+    kept = {number: cut.keeps for number, cut in enumerate(chain.cut())}
+    assert sum(chain._cut(number, kept.get(number - 1, False), keeps)[1] for number, keeps in kept.items()) == min(costs)
+    payload = moved(schedule, machine.dma.access, METADATA).sum()
+    assert payload + sum(chain.prices.codes(number) for number, cut in enumerate(chain.cut()) if cut.held.stored) == min(costs)

@@ -164,8 +164,9 @@ def test_rows_are_closed_when_two_of_them_are_joined_wherever_they_lie(start, ro
 
 
 def test_regions_start_at_pages_and_do_not_overlap():
-    space = Allocator()
+    space, wide = Allocator(64), Allocator(16384)
     assert [space.take(size) for size in (1, 4096, 4097, 1)] == [0, 4096, 8192, 16384]
+    assert [wide.take(size) for size in (1, 16385, 1)] == [0, 16384, 49152], "and at an access where those are longer"
 
 
 @given(st.integers(0, 99), st.integers(1, 4), st.integers(1, 4))

@@ -14,12 +14,13 @@ from accelsim.errors import ConfigError
 from accelsim.hardware import Data
 from accelsim.hardware.tilings import FixedTiling, Tilings
 from accelsim.schedule import build
+from accelsim.schedule.candidates import Machine as Known
+from accelsim.schedule.candidates import candidates
 from accelsim.schedule.geometry import Geometry, geometry
 from accelsim.schedule.loops import Tiling, cut
 from accelsim.schedule.plan import plan
 from accelsim.schedule.tables import FILTER, IFMAP, OFMAP, READ, WRITE
-from accelsim.schedule.tiling import Machine as Known
-from accelsim.schedule.tiling import _candidates, _cycles, dense_bits, search
+from accelsim.schedule.tiling import _cycles, dense_bits, search
 
 SCHEMES = st.sampled_from(["dense", "channel_marker"])
 
@@ -106,8 +107,8 @@ def test_cycles_of_the_search_are_those_of_every_tile(case, dataflow):
     """Ragged rows come once an image, ragged columns once a row of tiles."""
     _, many = case
     machine = accelerator(2, 3, dataflow, size=64 * KIB)
-    candidates = _candidates(many, Known.of(machine))
-    pick = candidates.take(np.arange(candidates.tile.shape[1]) % 7 == 0)
+    tried = candidates(many, Known.of(machine))
+    pick = tried.take(np.arange(tried.tile.shape[1]) % 7 == 0)
     flow = dataflows.load(dataflow, many.kernel)
     for number, cycles in enumerate(_cycles(many, machine.pe_array, pick).tolist()):
         laid = plan(many, Tiling(*pick.tile[:, number].tolist(), order="KPC"), machine.data)

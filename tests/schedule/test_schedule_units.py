@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from schedule_samples import KIB, accelerator, accelerators, addresses, by_tensor, conv, covered, graph, graphs, maxpool, trace
+from schedule_samples import KIB, accelerator, accelerators, addresses, by_tensor, conv, covered, graph, graphs, maxpool, searched, trace
 from scheme_samples import LABELS
 
 from accelsim import engines, schemes
@@ -166,7 +166,8 @@ def test_macs_of_masked_columns_vanish_in_any_tiling(seed, rows, cols, dataflow,
     made = np.where(rng.random((1, 13, 9)) < 0.5, rng.random((6, 13, 9)), 0)
     data = trace(graph((4, 13, 9), conv(6, 3), conv(2, 3)), [np.ones((4, 13, 9)), made])
     machine = accelerator(rows, cols, dataflow, size=size * KIB)
-    found, dense = (build(data, machine, name) for name in ("gemm_column", "dense"))
+    with searched():
+        found, dense = (build(data, machine, name) for name in ("gemm_column", "dense"))
     first = found.tiles.layer == 0
     assert found.tiles.macs_done[first].sum() == 4 * 6 * 9 * int(made.any(axis=0).sum())
     assert (found.tiles.busy_cycles <= dense.tiles.busy_cycles).all()

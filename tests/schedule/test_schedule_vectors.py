@@ -20,10 +20,12 @@ MODES = {"channel_marker": "channel_mode", "part_marker": "part_mode"}
 @pytest.fixture
 def part_by_part(monkeypatch):
     """Tile each layer into single parts of the array, filters kept: the tiles of the hand-checked vectors."""
-    monkeypatch.setattr(
-        "accelsim.schedule.keep.search",
-        lambda layer, machine, name, fixed: Tiling(1, layer.filters, layer.channels, machine.pe_array.rows, machine.pe_array.cols, "KCP"),
-    )
+
+    def parts(prices, number):
+        layer, array = prices.nests[number].layer, prices.coder.accelerator.pe_array
+        return Tiling(1, layer.filters, layer.channels, array.rows, array.cols, "KCP")
+
+    monkeypatch.setattr("accelsim.schedule.keep.choose", parts)
 
 
 @pytest.mark.usefixtures("part_by_part")

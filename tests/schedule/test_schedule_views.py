@@ -156,7 +156,7 @@ def test_a_kind_that_cannot_be_scheduled_is_named() -> None:
     strange = replace(draft("conv"), kind="strange", name="odd", index=2, inputs=(1,))
     net = network(FIRST)
     with pytest.raises(ModelError, match="odd: kind 'strange' cannot be scheduled"):
-        builder._layers(Graph("small", (*net.nodes, strange)), frozenset({0}), accelerator(), {})
+        builder._nests(Graph("small", (*net.nodes, strange)), frozenset({0}), accelerator(), {})
 
 
 @pytest.fixture(scope="module")
