@@ -5,7 +5,8 @@ multiplied by how often each is filled. So the bytes are those of the report. Ma
 A dense run takes the rung that moves least. Any other run is offered the tilings that dense runs take, in this buffer and in smaller ones,
 and keeps that of this one unless an earlier one moves fewer of its own bytes. Since a larger buffer has all that a smaller one has, no
 layer moves more bytes in it, under any scheme of maps. Weights count as they lie dense: to code them anew for every tiling would take
-longer than the run, so of coded weights that is not promised.
+longer than the run, so of coded weights that is not promised; nor is it of schemes where `dma.min_skip` is longer than an access: fewer
+bytes would there be bought with many short transfers.
 Tilings that cut a tensor alike share its count, and one that is beaten by what it must move at least is not counted.
 """
 
@@ -256,8 +257,13 @@ class Climb:
         return self._wins[rung]
 
     def best(self, moves: Moves) -> tuple[Tiling, int]:
-        """The rung that a run takes whose layer moves as given, and its bytes: the dense run's, or an earlier one of it that moves less."""
+        """The rung that a run takes whose layer moves as given, and its bytes: the dense run's, or an earlier one of it that moves less.
+
+        Where the DMA engine loads holes along on purpose, bytes are not what it saves: there the dense run's is kept.
+        """
         top, ladder = self.top[0], self.ladder
+        if moves.rules.min_skip > moves.rules.access:
+            return ladder.tiling(top), moves.bytes(ladder.tiling(top))
         least = moves.least(ladder)
         floor = least.sum(axis=0)
         chosen, fewest = top, moves.bytes(ladder.tiling(top))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from schedule_samples import graph as network
 
 from accelsim import batch
 from accelsim.errors import ConfigError
-from accelsim.hardware import Data
+from accelsim.hardware import Data, load_accelerator
 from accelsim.hardware.tilings import ORDERS
 from accelsim.kernels.recount import Descriptors, Limits, recount
 from accelsim.kernels.schedule import moved_bytes, undominated
@@ -24,6 +25,9 @@ from accelsim.schedule.moved import Climb
 from accelsim.schedule.tables import METADATA
 from accelsim.schedule.tiling import find
 from accelsim.trace import Trace
+from accelsim.tracefile import load
+
+ROOT = Path(__file__).parents[2]
 
 SCHEMES = st.sampled_from(["dense", "channel_marker", "part_marker", "zvc", "zvc:layout=packed", "gemm_column", "sbnet", "constant_marker"])
 
@@ -90,7 +94,8 @@ def test_a_run_takes_what_moves_least_of_all_that_dense_runs_take_in_smaller_buf
             taken = [rung for rung in rungs if min(inside[rung], key=lambda one: (dense[one], one)) == rung]
             assert self.top == (min(rungs, key=lambda one: (dense[one], one)), min(dense))
             assert taken == [rung for rung in rungs if self.wins(rung)]
-            own = {self.ladder.tiling(rung): moves.bytes(self.ladder.tiling(rung)) for rung in taken}
+            offered = taken if moves.rules.min_skip <= moves.rules.access else [self.top[0]]
+            own = {self.ladder.tiling(rung): moves.bytes(self.ladder.tiling(rung)) for rung in offered}
             assert found[1] == own[found[0]] == min(own.values())
             checked.append(found)
             return found
@@ -147,3 +152,14 @@ def test_a_scheme_keeps_the_tilings_of_the_dense_run_where_none_of_an_earlier_on
     machine = accelerator(size=8 * KIB, data=Data(ifmap_bits=8, filter_bits=8))
     dense, marked = (build(data, machine, scheme) for scheme in ("dense", "channel_marker"))
     assert dense.tilings == marked.tilings
+
+
+def test_a_scheme_keeps_them_where_long_holes_are_loaded_along_though_others_move_less():
+    """With tilings of its own the last convolution of this run moved 10 % less, in 2.8 times the descriptors and twice the time."""
+    data = load(ROOT / "traces/squeezenet_v1.1_dog.npz")
+    tilings = {}
+    for skip in ("64 B", "256 B"):
+        machine = load_accelerator(ROOT / "configs/accelerator/edge.yaml", ["buffer.size=32 KiB", f"dma.min_skip={skip}"])
+        tilings[skip] = [build(data, machine, scheme).tilings for scheme in ("dense", "part_marker:height=4,width=4")]
+    assert tilings["256 B"][0] == tilings["256 B"][1]
+    assert tilings["64 B"][0] != tilings["256 B"][0]
