@@ -75,8 +75,12 @@ def job(base: SweepInferenceJob, chosen: Chosen, root: str, source: Callable[[st
 def _in_order(chosen: Chosen) -> list[tuple[str, Value]]:
     """As with --set: parents before children, and the key that names a kind before the keys which that kind has."""
     order = sorted(chosen, key=lambda path: (path.count("."), path.rpartition(".")[2] not in KINDS))
-    # the default binds this turn of the loop
-    return [(path, _tree(chosen[path][0], "", lambda _, where=chosen[path][1]: where)) for path in order]  # type: ignore[misc]
+    return [(path, _tree(chosen[path][0], "", _everywhere(chosen[path][1]))) for path in order]
+
+
+def _everywhere(where: str) -> Callable[[str], str]:
+    """All keys below one that an axis sets were written where the axis was."""
+    return lambda _: where
 
 
 def _put(tree: Value, path: str, keys: Sequence[str], value: Value) -> Value:

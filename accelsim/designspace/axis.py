@@ -41,11 +41,12 @@ DATA = ("network", "epsilon", "mode", "image")
 """Roots of the axes that decide what the data is: each of their combinations is a trace of its own."""
 _UNIT = re.compile(r"\s*[-+.0-9eE]+\s*([^\s0-9].*?)\s*")
 
-# `from` is a Python keyword, so the field cannot be written in a class; what is made at run time mypy does not know
-_From = create_model("_From", __base__=Section, **{"from": (Any, Field(description="The first value, with its unit."))})  # type: ignore[call-overload]
+# `from` is a Python keyword, so the field cannot be written in a class
+_FROM: Any = {"from": (Any, Field(description="The first value, with its unit."))}
+_From: Any = create_model("_From", __base__=Section, **_FROM)
 
 
-class Range(_From):  # type: ignore[valid-type,misc]
+class Range(_From):  # type: ignore[misc]  # mypy does not know a class that is made at run time
     """Values from one to another."""
 
     to: Any

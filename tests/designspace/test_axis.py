@@ -55,7 +55,7 @@ VALUES = {
 
 
 @given(order=st.permutations(list(VALUES)), count=st.integers(1, len(VALUES)), data=st.data())
-def test_every_combination_is_there_once_with_its_values_in_place(tmp_path_factory: pytest.TempPathFactory, order, count, data) -> None:  # type: ignore[no-untyped-def]
+def test_every_combination_is_there_once_with_its_values_in_place(tmp_path_factory, order, count, data):
     chosen = {path: VALUES[path][: data.draw(st.integers(1, len(VALUES[path])))] for path in order[:count]}
     folder = tmp_path_factory.mktemp("sweep")
     furnish_data(folder)
