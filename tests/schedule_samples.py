@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from accelsim.graph import Graph, Node, Shape
 from accelsim.hardware import Accelerator, BusLink, Data, Dma, FlatDram, Layout, MarkerMemory, PeArray, SplitBuffer, UnifiedBuffer
-from accelsim.kernels.schedule import moved_bytes
+from accelsim.kernels.schedule.jobs import moved_bytes
 from accelsim.layers import layer
 from accelsim.schedule.tables import NONE, Schedule
 from accelsim.trace import SYNTHETIC, Trace, measure

@@ -242,6 +242,7 @@ machines = st.builds(
     up_rate=st.sampled_from([10**12, 10**9, 16 * 10**9, 7_880_000_001]),
     down_rate=st.sampled_from([10**12, 10**9, 16 * 10**9, 7_880_000_001]),
     payload=st.sampled_from([16, 64, 256]),
+    completion=st.sampled_from([0, 16, 64]),
     read_overhead=st.sampled_from([0, 20]),
     write_overhead=st.sampled_from([0, 24]),
     request_overhead=st.sampled_from([0, 24]),

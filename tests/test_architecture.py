@@ -26,7 +26,7 @@ DOORS = {
     "distributed": {"sweeps/clusters.py"},
     "optuna": {"sweeps/searching.py"},
 }
-FOLDERS = tuple(f"accelsim.kernels.{folder}" for folder in ("crew", "dram", "marks", "replay", "windows"))
+FOLDERS = tuple(f"accelsim.kernels.{folder}" for folder in ("crew", "dram", "marks", "replay", "schedule", "windows"))
 DOOR_FOLDERS = {"matplotlib": "plots/", "torch": "torch/", "onnx": "networks/onnx"}
 
 

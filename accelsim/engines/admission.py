@@ -81,7 +81,8 @@ def require_sound(schedule: Schedule, machine: Machine) -> None:
             if column.shape != transfers.tile.shape:
                 raise EngineError(f"schedule: codecs.{name} has {column.size} rows for {count['transfers']} transfers")
     for name, column, low, high in limits:
-        require(name, (column >= low) & (column <= high), column, f"allowed is {low} to {high}")
+        if column.size and not low <= column.min() <= column.max() <= high:
+            require(name, (column >= low) & (column <= high), column, f"allowed is {low} to {high}")
     require_linked(schedule)
     rows, planes = descriptors.rows.astype(np.float64), descriptors.planes.astype(np.float64)
     reach = planes * (rows * (descriptors.row_pitch + descriptors.row_bytes) + descriptors.plane_pitch)
@@ -105,7 +106,7 @@ def require_linked(schedule: Schedule) -> None:
     require("layers.tile_low", (sizes >= 0) & (layers.tile_low == low), layers.tile_low, "layers must share the tiles out in order")
     if not np.array_equal(np.repeat(np.arange(sizes.size), sizes), tiles.layer):
         raise EngineError("schedule: tiles.layer disagrees with layers.tile_low and tile_high")
-    first_of_class = np.searchsorted(blocks.tensor, blocks.tensor)
+    first_of_class = np.searchsorted(blocks.tensor, (IFMAP, FILTER, OFMAP))[blocks.tensor]
     require("blocks.tensor", np.diff(blocks.tensor, prepend=IFMAP) >= 0, blocks.tensor, "blocks must be sorted by class")
     sorted_ = (np.diff(blocks.tensor, prepend=NONE) > 0) | (np.diff(blocks.first_tile, prepend=NONE) > 0)
     require("blocks.first_tile", sorted_, blocks.first_tile, "blocks of a class must be sorted by first tile")

@@ -96,7 +96,7 @@ class Run:
         for direction, burst in ((READ, machine.read_burst), (WRITE, machine.write_burst)):
             mine = np.flatnonzero(transfers.direction == direction)
             jobs = np.stack([mine, transfers.descriptor_low[mine], transfers.descriptor_high[mine]], axis=1)
-            limits = Limits(machine.access, burst, machine.boundary, machine.payload)
+            limits = Limits(machine.access, burst, machine.boundary, machine.packet(direction))
             recount(table, limits, jobs, counted)
         return counted
 

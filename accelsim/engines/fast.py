@@ -11,7 +11,7 @@ from accelsim.engines.banks import Banks, pieces
 from accelsim.engines.contention import conflict_cycles
 from accelsim.engines.machine import Machine, duration
 from accelsim.kernels import replay as loop
-from accelsim.schedule.tables import NONE, READ, WRITE, Codecs, Schedule
+from accelsim.schedule.tables import NONE, READ, WRITE, Schedule
 from accelsim.timeline import CAUSES, Timeline, no_channels
 
 Int = NDArray[np.int64]
@@ -83,7 +83,7 @@ def pack(schedule: Schedule, machine: Machine) -> loop.State:
     channels = machine.read_channels + machine.write_channels
     stop = np.cumsum(np.bincount(channel, minlength=channels))
     count = layers.drain.size
-    codecs = schedule.codecs or Codecs(*np.zeros((2, transfers.tile.size), np.int64))
+    codecs = schedule.codecs
     return loop.State(
         tiles=rows(
             loop.TILE,
@@ -124,8 +124,8 @@ def pack(schedule: Schedule, machine: Machine) -> loop.State:
             wait_layer=transfers.wait_layer,
             start=loop.UNKNOWN,
             end=loop.UNKNOWN,
-            codec_time=codecs.cycles * machine.period,
-            codec_latency=codecs.latency * machine.period,
+            codec_time=codecs.cycles * machine.period if codecs else 0,
+            codec_latency=codecs.latency * machine.period if codecs else 0,
             first_end=loop.NEVER,
         ),
         descriptors=rows(loop.DESCRIPTOR, schedule.descriptors.rows.size, **vars(schedule.descriptors)),
@@ -149,7 +149,7 @@ def pack(schedule: Schedule, machine: Machine) -> loop.State:
         ),
         sizes=costs(machine),
         parts=rows(loop.PART, 3),
-        queue=np.argsort(channel, kind="stable").astype(np.int64),
+        queue=np.concatenate([np.flatnonzero(channel == number) for number in range(channels)]).astype(np.int64, copy=False),
         request_end=np.zeros((channels, machine.outstanding_requests), np.int64),
         descriptor_end=np.zeros((channels, machine.outstanding_descriptors), np.int64),
         read_end=np.zeros(machine.outstanding_reads, np.int64),
@@ -175,7 +175,7 @@ def pack_dram(machine: Machine, banks: Banks, transfers: int) -> loop.Dram:
         pieces=pieces(banks.channel_pieces),
         requests=rows(loop.REQUEST, requests),
         free=np.arange(requests, dtype=np.int64),
-        ends=np.zeros(3 * machine.bursts_in_flight, np.int64),
+        done=np.zeros(requests, np.int64),
         waiting=np.zeros((2, requests), np.int64),
         left=np.ones(transfers, np.int64),
         job_left=np.zeros((channels, machine.outstanding_descriptors), np.int64),
@@ -218,7 +218,10 @@ def costs(machine: Machine) -> loop.Rows:
 def peak_bytes(schedule: Schedule, allocated: Int, released: Int) -> Int:
     """Most bytes that the blocks of each class hold at once; a release and an allocation at the same instant do not add."""
     known = (allocated != loop.UNKNOWN) & (released != loop.UNKNOWN)
-    size = np.where(known, schedule.blocks.bytes, 0)
-    order = np.argsort(np.concatenate([released, allocated]), kind="stable")
-    change, tensor = np.concatenate([-size, size])[order], np.tile(schedule.blocks.tensor, 2)[order]
-    return np.array([np.cumsum(change[tensor == k]).max(initial=0) for k in range(len(schedule.slots))], np.int64)
+    peaks = np.zeros(len(schedule.slots), np.int64)
+    for k in range(peaks.size):
+        mine = np.flatnonzero(known & (schedule.blocks.tensor == k))
+        order = np.argsort(np.concatenate([released[mine], allocated[mine]]), kind="stable")  # two runs in order, or nearly so
+        size = schedule.blocks.bytes[mine]
+        peaks[k] = np.cumsum(np.concatenate([-size, size])[order]).max(initial=0)
+    return peaks

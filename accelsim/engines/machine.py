@@ -34,7 +34,8 @@ class Machine:
     Without `ports` the buffer is never in the way.
 
     Units:   `period`, `latency_*`, `dram_latency` ps; `*_rate` bytes per second; `access`, `*_burst`, `boundary`, `payload` and overheads
-             bytes (`read_overhead` and `write_overhead` per packet of `payload` bytes, `request_overhead` per read request on its way up);
+             bytes (`write_overhead` per packet of `payload` bytes, `read_overhead` per packet of `completion` bytes, as `payload` where
+             that is 0, `request_overhead` per read request on its way up);
              `outstanding_reads` reads in flight over all channels, 0 for no limit; `setup_cycles`, `next_descriptor_cycles` periods.
     Raises:  ConfigError when requests cannot be whole accesses, or are so long that times would leave int64.
     """
@@ -63,6 +64,7 @@ class Machine:
     dram_latency: int
     banks: Banks | None = None
     ports: Ports | None = None
+    completion: int = 0
 
     def __post_init__(self) -> None:
         for name, size in (("burst", self.read_burst), ("burst", self.write_burst), ("boundary", self.boundary)):
@@ -80,13 +82,17 @@ class Machine:
                 "    make dma.burst smaller"
             )
 
+    def packet(self, direction: int) -> int:
+        """Most bytes of data in a packet."""
+        return self.completion or self.payload if direction == READ else self.payload
+
     def up_bytes(self, direction: int, size: int) -> int:
         """Bytes towards the memory for a request of `size` bytes."""
         return self.request_overhead if direction == READ else size + -(-size // self.payload) * self.write_overhead
 
     def down_bytes(self, direction: int, size: int) -> int:
         """Bytes from the memory for a request of `size` bytes."""
-        return size + -(-size // self.payload) * self.read_overhead if direction == READ else 0
+        return size + -(-size // self.packet(READ)) * self.read_overhead if direction == READ else 0
 
     def overhead(self, direction: int, size: int) -> int:
         """Bytes on the link, both ways, beyond the `size` bytes of a request."""
@@ -169,4 +175,5 @@ def resolve(accelerator: Accelerator) -> Machine:
         dram_latency=accelerator.dram.latency,
         banks=banks,
         ports=contention.resolve(accelerator),
+        completion=min(link.completion, LONGEST_REQUEST),
     )

@@ -52,10 +52,10 @@ class Occupancy:
             what, size = np.append(what, HELD.index("kept")), np.append(size, kept.room)
         times = np.sort(np.concatenate([[0], begin, end]))
         times = times[np.append(True, np.diff(times) > 0)]  # numpy's `unique` hashes: ten times slower on as many times as these
-        held = np.zeros((len(HELD), times.size), np.int64)
-        np.add.at(held, (what, np.searchsorted(times, begin)), size)
-        np.subtract.at(held, (what, np.searchsorted(times, end)), size)
-        return cls(times, np.cumsum(held, axis=1), int(timeline.end))
+        held, row = np.zeros(len(HELD) * times.size, np.int64), what * times.size
+        np.add.at(held, row + np.searchsorted(times, begin), size)
+        np.subtract.at(held, row + np.searchsorted(times, end), size)
+        return cls(times, np.cumsum(held.reshape(len(HELD), -1), axis=1), int(timeline.end))
 
     @cached_property
     def peak(self) -> dict[str, int]:

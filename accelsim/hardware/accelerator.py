@@ -18,7 +18,7 @@ from accelsim.configfile.faults import PLACES
 from accelsim.errors import RefusalError, refuse
 from accelsim.hardware import link
 from accelsim.hardware.chip import Data, Layout, MarkerMemory, PeArray, SplitBuffer, UnifiedBuffer
-from accelsim.hardware.dma import PAGE, Dma
+from accelsim.hardware.dma import PAGE, READERS, WRITERS, Dma
 from accelsim.hardware.dram import BankedDram, FlatDram
 from accelsim.hardware.energy import Energy, Prices, prices
 from accelsim.hardware.link import LinkTiming
@@ -112,6 +112,7 @@ class Accelerator(Part):
             marker_memory=self.marker_memory.size,
             link=self.link.kind,
             elements=self.pe_array.rows * self.pe_array.cols,
+            technology=self.dram.technology if isinstance(self.dram, BankedDram) else None,
         )
 
     def place(self, path: str) -> str:
@@ -133,12 +134,13 @@ def link_timing(accelerator: Accelerator) -> LinkTiming:
     port = accelerator.link
     if isinstance(port, BusLink):
         rate = port.bytes_per_cycle * accelerator.clock
-        return LinkTiming(rate, rate, link.NO_LIMIT, 0, 0, 0, port.latency, port.latency, link.NO_LIMIT, link.NO_LIMIT)
+        return LinkTiming(rate, rate, link.NO_LIMIT, 0, 0, 0, port.latency, port.latency, link.NO_LIMIT, link.NO_LIMIT, link.NO_LIMIT)
     rate = round(link.packet_rate(port.generation, port.lanes, port.max_payload, port.accounting))
     up = port.round_trip // 2
+    credits = port.posted_credits
     return LinkTiming(
         down_rate=rate,
-        up_rate=rate,
+        up_rate=rate if credits is None else link.credited_rate(rate, credits, port.round_trip, port.max_payload),
         payload=port.max_payload,
         read_overhead=link.COMPLETION_OVERHEAD,
         write_overhead=link.WRITE_OVERHEAD,
@@ -147,6 +149,7 @@ def link_timing(accelerator: Accelerator) -> LinkTiming:
         latency_down=port.round_trip - up,
         outstanding_reads=port.tags,
         max_request=port.max_read_request,
+        completion=port.max_payload if port.completions == "payload" else min(port.read_completion_boundary, port.max_payload),
     )
 
 
@@ -179,7 +182,7 @@ def peaks(accelerator: Accelerator) -> Peaks:
         dram=float(accelerator.dram.rate),
         macs=float(accelerator.pe_array.rows * accelerator.pe_array.cols * accelerator.clock),
         read_latency=latency,
-        bytes_in_flight=request * min(dma.read_channels * dma.outstanding_requests, timing.outstanding_reads),
+        bytes_in_flight=request * min(min(dma.read_channels, READERS) * dma.outstanding_requests, timing.outstanding_reads),
         bytes_needed=round(min(read, accelerator.dram.rate) * latency / 10**12),
     )
 
@@ -193,6 +196,13 @@ def notices(accelerator: Accelerator) -> tuple[str, ...]:
             f"reads in flight cover {peak.bytes_in_flight:,} bytes, but rate x latency ({format_time(peak.read_latency)}) needs "
             f"{peak.bytes_needed:,}: reads reach at most {reached:.3g} GB/s; raise dma.outstanding_requests, dma.burst or link.tags"
         )
+    dma = accelerator.dma
+    for name, there, used in (("read_channels", dma.read_channels, READERS), ("write_channels", dma.write_channels, WRITERS)):
+        if there > used:
+            found.append(f"dma.{name} {there}: only {used} of them get work, one for each kind of data; more change nothing")
+    timing = link_timing(accelerator)
+    if timing.up_rate < timing.down_rate:
+        found.append(f"link.posted_credits let writes reach at most {peak.link_write / 1e9:.3g} GB/s; raise them, or lower link.round_trip")
     if isinstance(accelerator.link, PcieLink) and accelerator.dma.access % accelerator.link.read_completion_boundary:
         found.append("reads may begin inside a read completion boundary; the extra completion packet is not modelled")
     return tuple(found)

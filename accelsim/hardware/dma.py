@@ -11,6 +11,8 @@ from accelsim.hardware.part import Count, Part
 from accelsim.units import Bytes, format_bytes
 
 Cycles = Annotated[int, Field(ge=0, le=2**31)]
+READERS, WRITERS = 3, 2
+"""Channels that transfers are given to; further ones stay idle."""
 PAGE = 4096
 """Bytes of a page, whose border no PCI Express request crosses (base specification)."""
 
@@ -24,9 +26,9 @@ class Dma(Part):
     """
 
     read_channels: Count = 2
-    """Channels that load."""
+    """Channels that load: filters on the first, maps on the second, marker bits and partial sums on the third, as far as there are."""
     write_channels: Count = 1
-    """Channels that store."""
+    """Channels that store: maps and partial sums on the first, marker bits on the last."""
     setup_cycles: Cycles = 38
     """Cycles before the first request of a transfer."""
     next_descriptor_cycles: Cycles = 2

@@ -16,6 +16,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from accelsim.errors import RefusalError
+from accelsim.hardware.memory import Memory
 from accelsim.hardware.part import Part
 from accelsim.units import Attojoules, AttojoulesPerByte, Bytes, Microwatts, format_bytes
 
@@ -110,7 +111,7 @@ class LinkEnergy(Part):
 
 
 class DramEnergy(Part):
-    """DRAM: what bytes and activates cost, and what it draws all the time."""
+    """DRAM: what bytes and activates cost, and what it draws all the time; left as it is here, a technology's own energy comes before."""
 
     read: AttojoulesPerByte = 64_000_000
     """Each byte read."""
@@ -122,6 +123,22 @@ class DramEnergy(Part):
     """Standby and refresh."""
     source: Source = "LPDDR4, 8 pJ/bit all told, Accelergy CACTI-DRAM table"
     """Where the numbers come from."""
+
+
+def stated(technology: Memory) -> DramEnergy | None:
+    """What the file of a technology says that its commands cost, refreshes as standing power; None where it says nothing."""
+    energy = technology.energy
+    if energy is None:
+        return None
+    # pJ/ps are watts
+    refresh = 10**6 * energy.refresh_pJ / (technology.resolved["REFI"] * technology.tCK)
+    return DramEnergy(
+        read=round(10**6 * energy.read_pJ / technology.burst),
+        write=round(10**6 * energy.write_pJ / technology.burst),
+        activate=round(10**6 * energy.activate_pJ),
+        background=round(technology.channels * (10**3 * energy.background_mW + refresh)),
+        source=energy.source or technology.source,
+    )
 
 
 class StaticPower(Part):
@@ -177,13 +194,34 @@ class Prices:
     estimates: tuple[str, ...]
 
 
+def dram_energy(table: DramEnergy, technology: Memory | None) -> DramEnergy:
+    """What the DRAM costs: by the table where that was written, else by the technology if it says so, else by the table's defaults."""
+    return (stated(technology) if technology is not None and table == DramEnergy() else None) or table
+
+
+def _of_dram(table: DramEnergy, technology: Memory | None) -> str:
+    """Whose numbers a technology is priced with; empty for a DRAM that is none."""
+    if technology is None:
+        return ""
+    dram = dram_energy(table, technology)
+    own = dram == stated(technology)
+    return f"byte, activate and standby of {technology.name}: " + ("as its own file says" if own else f"not its own, but of {dram.source}")
+
+
 def prices(
-    table: Energy, *, operand_bits: tuple[int, int], buffers: tuple[int, int, int], marker_memory: int, link: str, elements: int
+    table: Energy,
+    *,
+    operand_bits: tuple[int, int],
+    buffers: tuple[int, int, int],
+    marker_memory: int,
+    link: str,
+    elements: int,
+    technology: Memory | None = None,
 ) -> Prices:
     """Resolve the table for a machine.
 
     Units:   bits of ifmap and filter elements; bytes of the memories for ifmap, filter, ofmap (a unified one three times) and markers;
-             `link` its kind; `elements` processing elements
+             `link` its kind; `elements` processing elements. `technology`: the DRAM's, where it is banked
     """
     widths = tuple((point.bits, point.energy) for point in table.mac.widths)
     reads, writes = (tuple((point.size, point.energy) for point in points) for points in (table.buffer.read, table.buffer.write))
@@ -192,14 +230,16 @@ def prices(
     estimates = [_about(reads, size, f"memory of {format_bytes(size)}", "size") for size in dict.fromkeys(sizes.values())]
     width = math.sqrt(operand_bits[0] * operand_bits[1])
     estimates.append(_about(widths, width, f"MAC of {operand_bits[0]} x {operand_bits[1]} bit", "width"))
+    estimates.append(_of_dram(table.dram, technology))
+    dram = dram_energy(table.dram, technology)
     return Prices(
         mac=interpolated(widths, width, lone_power=2.0),
         **{f"{name}_{way}": energy for name, both in cost.items() for way, energy in zip(("read", "write"), both, strict=True)},
         link=table.link.pcie if link == "pcie" else table.link.bus,
-        dram_read=table.dram.read,
-        dram_write=table.dram.write,
-        activate=table.dram.activate,
-        static=table.static.pe * elements + table.static.rest + table.dram.background,
+        dram_read=dram.read,
+        dram_write=dram.write,
+        activate=dram.activate,
+        static=table.static.pe * elements + table.static.rest + dram.background,
         estimates=tuple(text for text in estimates if text),
     )
 

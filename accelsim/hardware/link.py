@@ -29,6 +29,8 @@ PAYLOADS = tuple(_GEN3)
 _DLLP, _SKIP, _SKIP_INTERVAL = 8, 4, 1538
 WRITE_OVERHEAD, REQUEST_OVERHEAD, COMPLETION_OVERHEAD = 24, 24, 20
 """Bytes of framing, sequence number, CRC and header: write and read request with 64-bit address; completion with data."""
+CREDIT = 16
+"""Bytes of data that one credit of flow control stands for (base specification)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class LinkTiming:
 
     Units:   rates in bytes per second on the wire, after what the data link layer takes; `payload`: most bytes of a packet;
              `read_overhead` bytes down per completion packet; `write_overhead` bytes up per write packet; `request_overhead` bytes up per
-             read request; latencies in picoseconds; `outstanding_reads`: read requests in flight; `max_request`: bytes of a read request
+             read request; latencies in picoseconds; `outstanding_reads`: read requests in flight; `max_request`: bytes of a read request;
+             `completion`: most bytes of a completion packet
     """
 
     down_rate: int
@@ -50,6 +53,7 @@ class LinkTiming:
     latency_down: int
     outstanding_reads: int
     max_request: int
+    completion: int
 
 
 def raw_rate(generation: int, lanes: int) -> Fraction:
@@ -72,19 +76,25 @@ def write_rate(timing: LinkTiming, size: int) -> float:
     return timing.up_rate * size / (size + -(-size // timing.payload) * timing.write_overhead)
 
 
-def read_rate(timing: LinkTiming, size: int, completion: int | None = None) -> float:
-    """Peak rate of reads of `size` bytes each, bytes of payload per second; what the latency allows may be less.
+def credited_rate(rate: int, credits: int, round_trip: int, payload: int) -> int:
+    """What of a wire's rate writes can use whose data wait for credits that come back a round trip later, headers included.
 
-    `completion`: bytes of a completion packet, the largest payload if not given (some hosts cut at the read completion boundary).
+    Units:   bytes per second; `credits` of `CREDIT` bytes; picoseconds; `payload` bytes of a packet
     """
-    down = size + -(-size // (completion or timing.payload)) * timing.read_overhead
+    if not round_trip:
+        return rate
+    return min(rate, credits * CREDIT * 10**12 * (payload + WRITE_OVERHEAD) // (payload * round_trip))
+
+
+def read_rate(timing: LinkTiming, size: int) -> float:
+    """Peak rate of reads of `size` bytes each, bytes of payload per second; what the latency allows may be less."""
+    down = size + -(-size // timing.completion) * timing.read_overhead
     up = -(-size // timing.max_request) * timing.request_overhead
     return size / max(down / timing.down_rate, up / timing.up_rate)
 
 
 def duplex_rate(timing: LinkTiming, size: int) -> float:
     """Peak rate each way when reads and writes of `size` bytes run at once, bytes of payload per second."""
-    packets = -(-size // timing.payload)
-    down = size + packets * timing.read_overhead
-    up = size + packets * timing.write_overhead + -(-size // timing.max_request) * timing.request_overhead
+    down = size + -(-size // timing.completion) * timing.read_overhead
+    up = size + -(-size // timing.payload) * timing.write_overhead + -(-size // timing.max_request) * timing.request_overhead
     return size / max(down / timing.down_rate, up / timing.up_rate)

@@ -4,7 +4,7 @@ A timing is written as time, `tRCD_ns`, or as clocks, `nRCD`; never both. Time b
 last 2.6 % of a clock, which the standards leave to rounded data sheets; the refresh interval is rounded down, for it is an upper bound.
 """
 
-# ruff: noqa: N802, N815 -- timings and units keep the case that JEDEC and physics give them
+# ruff: noqa: N815 -- timings and units keep the case that JEDEC and physics give them
 
 from __future__ import annotations
 
@@ -171,6 +171,8 @@ class Energy(Part):
     """One refresh of all banks."""
     background_mW: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     """Power that is drawn all the time."""
+    source: Annotated[str, Field(min_length=1, max_length=400)] | None = None
+    """Where these numbers come from; that of the technology if absent."""
 
 
 class Memory(Part):
@@ -228,8 +230,11 @@ class Memory(Part):
             faults.append(RefusalError(fault, "a row holds one burst or more", at=["row", "burst"]))
         refuse(faults)
         self._check_mapping()
-        if self.resolved["REFI"] <= self.resolved["RFC"]:
-            raise RefusalError("the refresh interval is not longer than a refresh", "check REFI and RFC", at=["timing"])
+        interval, refresh, needed = self.resolved["REFI"], self.resolved["RFC"], self._round()
+        if interval <= refresh + needed:
+            fault = f"a refresh of {refresh} clocks every {interval} clocks leaves the banks no time to work"
+            fix = f"check REFI and RFC; allowed: REFI more than RFC + {needed}, in which rows are opened, used and closed"
+            raise RefusalError(fault, fix, at=["timing"])
         return self
 
     def _check_mapping(self) -> None:
@@ -252,6 +257,13 @@ class Memory(Part):
     def resolved(self) -> dict[str, int]:
         """Timings in clocks, by JEDEC's names without `n`."""
         return self.timing.clocks(self.tCK)
+
+    def _round(self) -> int:
+        """Clocks in which a row can be opened and used, and all banks closed, between two refreshes, whatever was done before."""
+        clocks = self.resolved
+        use = max(clocks["RCD"], clocks["RCDWR"]) + max(clocks["CL"], clocks["CWL"]) + self.burst_clocks
+        used = max(clocks["RC"], use + max(clocks["RTP"], clocks["WR"], clocks["WTR_S"], clocks["WTR_L"]) + clocks["RP"])
+        return 2 * used + self.bank_groups * self.banks * max(1, clocks["PPD"])
 
     @property
     def capacity(self) -> int:
@@ -333,18 +345,11 @@ class Memory(Part):
         found["row"].append((shift, -1, 0))
         return {name: tuple(pieces) for name, pieces in found.items()}
 
-    def energy_pJ(self, counts: Counts, clocks: int) -> dict[str, float]:
-        """Energy by cause over `clocks` of one channel; empty where the technology states none. Units: picojoules."""
-        if self.energy is None:
-            return {}
-        return {
-            "activate": self.energy.activate_pJ * counts.activates,
-            "read": self.energy.read_pJ * counts.reads,
-            "write": self.energy.write_pJ * counts.writes,
-            "refresh": self.energy.refresh_pJ * counts.refreshes,
-            # mW x ps = 1e-15 J
-            "background": self.energy.background_mW * clocks * self.tCK / 1000,
-        }
+    @property
+    def alone(self) -> Memory:
+        """One of its channels by itself: the address map without the bits of the channel."""
+        kept = [field for field in self.mapping.split() if not field.startswith("ch")]
+        return self.model_copy(update={"channels": 1, "mapping": " ".join(kept)})
 
 
 @dataclass(frozen=True, slots=True)

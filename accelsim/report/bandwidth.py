@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.engines.occupancy import HELD, Occupancy
+from accelsim.hardware.link import LinkTiming
 from accelsim.schedule.tables import READ, Schedule
 from accelsim.timeline import Timeline
 
@@ -39,10 +40,35 @@ class Bandwidth:
     @classmethod
     def of(cls, schedule: Schedule, timeline: Timeline, windows: int = WINDOWS) -> Bandwidth:
         """Cut a replay into windows; fewer where it is shorter than one picosecond a window."""
-        end = max(int(timeline.end), 1)
-        edges = np.unique(np.linspace(0, end, min(windows, end) + 1).round().astype(np.int64))
-        reads = schedule.transfers.direction == READ
-        return cls(edges, _rates(schedule, timeline, reads, edges), _rates(schedule, timeline, ~reads, edges))
+        edges = _edges(timeline, windows)
+        reads, moved = schedule.transfers.direction == READ, timeline.bytes_moved
+        return cls(edges, *(_rates(schedule, timeline, np.where(chosen, moved, 0), edges) for chosen in (reads, ~reads)))
+
+
+@dataclass(frozen=True, eq=False)
+class LinkTraffic:
+    """Bytes on the wires of the link in windows of equal length, headers and read requests included, spread as in `Bandwidth`.
+
+    Shapes:  edges int64 [windows + 1] ps; down (to the accelerator), up float64 [windows] 10^9 bytes a second
+    """
+
+    edges: Int
+    down: Numbers
+    up: Numbers
+
+    @classmethod
+    def of(cls, schedule: Schedule, timeline: Timeline, link: LinkTiming, windows: int = WINDOWS) -> LinkTraffic:
+        """Cut a replay into windows; fewer where it is shorter than one picosecond a window."""
+        edges = _edges(timeline, windows)
+        whole = timeline.bytes_moved + timeline.overhead_bytes
+        up = np.where(schedule.transfers.direction == READ, timeline.bursts * link.request_overhead, whole)
+        return cls(edges, *(_rates(schedule, timeline, carried, edges) for carried in (whole - up, up)))
+
+
+def _edges(timeline: Timeline, windows: int) -> Int:
+    """The edges of windows that cut a replay evenly."""
+    end = max(int(timeline.end), 1)
+    return np.unique(np.linspace(0, end, min(windows, end) + 1).round().astype(np.int64))
 
 
 def over_time(bandwidth: Bandwidth, occupancy: Occupancy) -> pd.DataFrame:
@@ -64,10 +90,10 @@ def over_time(bandwidth: Bandwidth, occupancy: Occupancy) -> pd.DataFrame:
     )
 
 
-def _rates(schedule: Schedule, timeline: Timeline, chosen: NDArray[np.bool_], edges: Int) -> Numbers:
-    """Rate of the chosen transfers in each window. What had passed up to an edge is exact, so the windows add up to all bytes."""
-    chosen = chosen & (timeline.bytes_moved > 0)
-    start, end, moved = timeline.transfer_start[chosen], timeline.transfer_end[chosen], timeline.bytes_moved[chosen]
+def _rates(schedule: Schedule, timeline: Timeline, carried: Int, edges: Int) -> Numbers:
+    """Rate in each window of what each transfer carried. What had passed up to an edge is exact, so the windows add up to all bytes."""
+    chosen = carried > 0
+    start, end, moved = timeline.transfer_start[chosen], timeline.transfer_end[chosen], carried[chosen]
     channel = schedule.transfers.channel[chosen]
     for number in np.unique(channel):
         mine = channel == number

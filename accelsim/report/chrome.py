@@ -1,14 +1,15 @@
 """A replay as a timeline to look at: Chrome's trace event format, which Perfetto and chrome://tracing open.
 
-Tracks: layers, tiles and stalls of the PE array; each DMA channel; the slots of each buffer class; buffer occupancy and DRAM bandwidth as
-counters. What overlaps on one channel or in one class lies on lanes below each other, for slices of a track must not overlap.
+Tracks: layers, tiles and stalls of the PE array; each DMA channel; the slots of each buffer class; as counters buffer occupancy, traffic on
+the link each way and DRAM bandwidth. What overlaps on one channel or in one class lies on lanes below each other, for slices of a track
+must not overlap.
 Source:  Trace Event Format, document of the Chromium project; times are microseconds, here with picosecond digits
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any
@@ -17,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.engines.occupancy import HELD, Occupancy, spans
-from accelsim.hardware import Accelerator
-from accelsim.report.bandwidth import Bandwidth
+from accelsim.hardware import Accelerator, link_timing
+from accelsim.hardware.link import LinkTiming
+from accelsim.report.bandwidth import Bandwidth, LinkTraffic, Numbers
 from accelsim.schedule.tables import FILTER, IFMAP, OFMAP, READ, TENSOR_NAMES, WRITE, Schedule
 from accelsim.timeline import CAUSES, Timeline
 from accelsim.trace import Trace
@@ -28,8 +30,8 @@ Event = dict[str, Any]
 
 LIMIT = 100_000
 """Slices of a file: some 20 MB, which browsers open at once."""
-ARRAY, DMA, BUFFER, DRAM = "PE array", "DMA", "buffer", "DRAM"
-GROUPS = (ARRAY, DMA, BUFFER, DRAM)
+ARRAY, DMA, BUFFER, LINK, DRAM = "PE array", "DMA", "buffer", "link", "DRAM"
+GROUPS = (ARRAY, DMA, BUFFER, LINK, DRAM)
 CLASSES = (IFMAP, FILTER, OFMAP)
 GAP_CAUSES = ("start", "ifmap", "filter", "metadata", "output")
 """Causes of stalls in the gap before a tile, in the order in which they are drawn; fill, drain and conflicts lie inside the tile."""
@@ -54,7 +56,7 @@ def side_by_side(trace: Trace, replays: Sequence[tuple[Schedule, Timeline]], acc
     left_out: dict[str, dict[str, int]] = {}
     for number, (schedule, times) in enumerate(replays):
         shown = _shown(schedule, times, limit // len(replays))
-        run = _Run(schedule, times, accelerator.period, shown)
+        run = _Run(schedule, times, accelerator.period, link_timing(accelerator), shown)
         prefix = f"{schedule.scheme}: " if len(replays) > 1 else ""
         events += _rendered([track for track in run.tracks() if track.slices], len(GROUPS) * number, prefix)
         events += run.counters(len(GROUPS) * number)
@@ -74,9 +76,9 @@ def side_by_side(trace: Trace, replays: Sequence[tuple[Schedule, Timeline]], acc
         "notes": [
             "ts and dur are microseconds; within a gap the start stall is drawn first; fill and drain of a tile are drawn at its start, "
             "conflicts in the buffer at its end",
-            "where slices were left out, each layer shows its first tiles; layers, occupancy and bandwidth are whole",
+            "where slices were left out, each layer shows its first tiles; layers, occupancy and rates are whole",
             "a block is drawn from the first request of its load (or its first tile) to its release",
-            "bandwidth spreads the bytes of a transfer evenly over its time (report/bandwidth.py)",
+            "rates spread the bytes of a transfer evenly over its time (report/bandwidth.py); link: headers and read requests included",
             *dict.fromkeys(note for schedule, _ in replays for note in schedule.notes),
         ],
     }
@@ -110,6 +112,7 @@ class _Run:
     schedule: Schedule
     times: Timeline
     period: int
+    link: LinkTiming
     shown: NDArray[np.bool_]
 
     def tracks(self) -> Iterator[_Track]:
@@ -205,7 +208,7 @@ class _Run:
             yield _Slice(f"{tensor} of {layer}", int(begin[b]), int(end[b]), {"bytes": int(blocks.bytes[b]), "block": b, "tiles": tiles})
 
     def counters(self, first_group: int) -> Iterator[Event]:
-        """Buffer occupancy by class, and DRAM bandwidth; both over the whole run."""
+        """Buffer occupancy by class, traffic on the link and DRAM bandwidth; all over the whole run."""
         occupancy = Occupancy.of(self.schedule, self.times)
         changes = occupancy.times
         if len(changes) > COUNTS:  # the level at evenly spread moments
@@ -213,11 +216,18 @@ class _Run:
         for time, levels in zip(changes.tolist(), occupancy.at(changes).T.tolist(), strict=True):
             held = {name: level for name, level in zip(HELD, levels, strict=True) if name != "kept" or self.schedule.kept}
             yield {**_counter("buffer bytes", time, first_group + GROUPS.index(BUFFER) + 1), "args": held}
-        rates = Bandwidth.of(self.schedule, self.times, COUNTS)
-        for time, read, write in zip(rates.edges[:-1].tolist(), rates.read.tolist(), rates.write.tolist(), strict=True):
-            args = {"read": round(read, 6), "write": round(write, 6)}
-            yield {**_counter("DRAM GB/s", time, first_group + GROUPS.index(DRAM) + 1), "args": args}
-        yield {**_counter("DRAM GB/s", self.times.end, first_group + GROUPS.index(DRAM) + 1), "args": {"read": 0, "write": 0}}
+        link = LinkTraffic.of(self.schedule, self.times, self.link, COUNTS)
+        yield from self.rates(LINK, first_group, link.edges, {"down": link.down, "up": link.up})
+        dram = Bandwidth.of(self.schedule, self.times, COUNTS)
+        yield from self.rates(DRAM, first_group, dram.edges, {"read": dram.read, "write": dram.write})
+
+    def rates(self, group: str, first_group: int, edges: Int, rates: Mapping[str, Numbers]) -> Iterator[Event]:
+        """Rates by name as one counter of a group, which ends with nothing."""
+        place = first_group + GROUPS.index(group) + 1
+        columns = [values.round(6).tolist() for values in rates.values()]
+        for time, *values in zip(edges[:-1].tolist(), *columns, strict=True):
+            yield {**_counter(f"{group} GB/s", time, place), "args": dict(zip(rates, values, strict=True))}
+        yield {**_counter(f"{group} GB/s", self.times.end, place), "args": dict.fromkeys(rates, 0)}
 
 
 def _shown(schedule: Schedule, times: Timeline, limit: int) -> NDArray[np.bool_]:

@@ -17,6 +17,7 @@ from accelsim.hardware.operands import operand_reads
 from accelsim.report.bandwidth import Bandwidth, over_time
 from accelsim.report.counting import PaperCount, saved_elements
 from accelsim.report.energy import PARTS, Events, energy
+from accelsim.report.sums import Sums
 from accelsim.schedule.tables import FILTER, IFMAP, METADATA, NONE, OFMAP, READ, WRITE, Schedule
 from accelsim.timeline import CAUSES, DRAM_COUNTS, Timeline
 from accelsim.trace import Trace
@@ -245,11 +246,10 @@ def _rows(trace: Trace, accelerator: Accelerator, schedule: Schedule, timeline: 
     if len(timeline.tile_end) != len(tiles.layer) or len(timeline.bytes_moved) != len(transfers.layer):
         raise EngineError("the timeline belongs to another schedule: numbers of tiles or transfers differ")
 
-    def by_tile(values: Int) -> Int:
-        return _sums(tiles.layer, values, count)
+    by_tile, of_transfers = Sums.by(tiles.layer, count), Sums.by(transfers.layer, count)
 
     def by_transfer(values: Int, chosen: NDArray[np.bool_] | None = None) -> Int:
-        return _sums(transfers.layer, values if chosen is None else np.where(chosen, values, 0), count)
+        return of_transfers(values if chosen is None else np.where(chosen, values, 0))
 
     def wanted(tensor: int, direction: int) -> Int:
         return by_transfer(transfers.bytes_wanted, (transfers.tensor == tensor) & (transfers.direction == direction))
@@ -336,13 +336,6 @@ def _rows(trace: Trace, accelerator: Accelerator, schedule: Schedule, timeline: 
             )
         )
     return tuple(rows)
-
-
-def _sums(index: Int, values: Int, count: int) -> Int:
-    """Integer sums of `values` by `index`."""
-    out = np.zeros(count, np.int64)
-    np.add.at(out, index, values)
-    return out
 
 
 def _windows(schedule: Schedule, timeline: Timeline, period: int) -> Int:

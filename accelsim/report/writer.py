@@ -41,9 +41,10 @@ ACCOUNTING: Mapping[str, str] = {
     "dram": "accesses, commands and row hits, misses (bank closed) and conflicts (another row open) of all channels; posted writes that "
     "the controller still holds at the end are included; empty for a flat DRAM",
     "link_overhead_bytes": "headers and link-layer packets around the payload, not part of bytes_moved",
-    "energy_*_nj": "nanojoules by part, from the prices in accelerator.energy; mac: MACs done; buffer: what the DMA engine brings and "
-    "takes, and an estimate of what the array reads (report/energy.py); link and dram: bytes moved, burst rounding and link overhead "
-    "included; static: standing power over the cycles; energy_nj is their sum, exactly. Trust ratios more than absolute numbers",
+    "energy_*_nj": "nanojoules by part, from the prices in accelerator.energy, or of its DRAM technology (energy_estimates says which); "
+    "mac: MACs done; buffer: what the DMA engine brings and takes, and an estimate of what the array reads (report/energy.py); link and "
+    "dram: bytes moved, burst rounding and link overhead included, and activates; static: standing power over the cycles, of a DRAM "
+    "technology too; energy_nj is their sum, exactly. Trust ratios more than absolute numbers",
     "ratios": "scheme over the baseline scheme, below 1 is better; speed_up is the inverse of the ratio of cycles; null where the "
     "baseline has none of it",
     "saved_elements": "as the paper counts: H*W for each zero channel of the outputs of convolutions and max-pools, once each, with no "

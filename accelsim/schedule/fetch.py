@@ -17,8 +17,8 @@ import numpy as np
 from accelsim.hardware import Dma
 from accelsim.schedule.coded import CodedFilters
 from accelsim.schedule.geometry import Geometry
-from accelsim.schedule.memory import FilterRegion, MapRegion
-from accelsim.schedule.pieces import DENSE, HIGH, LOW, WANTED, Pieces, Pool
+from accelsim.schedule.memory import DENSE, HIGH, LOW, WANTED, FilterRegion, MapRegion
+from accelsim.schedule.pieces import Pieces, Pool
 from accelsim.schedule.plan import Plan
 from accelsim.schedule.runs import Int, Rules, lines
 from accelsim.schedule.tables import FILTER, IFMAP, METADATA, NONE, OFMAP, READ, WRITE, Transfers

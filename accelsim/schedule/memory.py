@@ -17,9 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.graph import Shape
+from accelsim.kernels.schedule.parts import part_jobs
+from accelsim.kernels.schedule.planes import map_requests, strided_jobs, strided_moved
+from accelsim.kernels.schedule.units import unit_jobs
 from accelsim.schedule.geometry import Geometry
 from accelsim.schedule.loops import Lines
-from accelsim.schedule.runs import ROWS, Bool, Int, Rules, in_order, join, part_jobs, plane_jobs, rejoin, row_jobs
+from accelsim.schedule.runs import ROWS, Bool, Int, Rules, join, plane_jobs, row_jobs
 from accelsim.schemes.base import EncodedMap
 
 PAGE = 4096
@@ -28,6 +31,33 @@ Span = tuple[int, int]
 """Low and high (exclusive)."""
 Piece = tuple[Int, int, int]
 """Jobs, bytes wanted, bytes that the dense scheme wants."""
+LOW, HIGH, WANTED, DENSE = range(4)
+"""Columns of a table of pieces: jobs low and high (exclusive), bytes wanted, bytes that the dense scheme wants."""
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Blocks of a map: the products of channel spans, windows of rows and windows of columns, in that order.
+
+    Shapes:  `channels` int64 [n, 2], `rows` int64 [2, R], `cols` int64 [2, X]: low and high (exclusive), equal where there is nothing
+    `computed`: the blocks for which these are moved, where those are others: what the dense scheme would move
+    """
+
+    channels: Int
+    rows: Int
+    cols: Int
+    computed: Blocks | None = None
+
+    @classmethod
+    def one(cls, channels: Span, rows: Span, cols: Span) -> Blocks:
+        """A single block."""
+        down, across = (np.array([[low], [high]], dtype=np.int64) for low, high in (rows, cols))
+        return cls(np.array([channels], dtype=np.int64), down, across)
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return int(len(self.channels) * self.rows.shape[1] * self.cols.shape[1])
 
 
 class Allocator:
@@ -77,18 +107,44 @@ class MapRegion:
         return units[:, 0, 0] > 0 if self.encoded.offsets is None and units.shape[1:] == (1, 1) else None
 
     def piece(self, channels: Span, rows: Span, cols: Span, rules: Rules) -> Piece:
-        """What reads a block of the map, or writes it in the raster: its live units, as far as they lie in the block."""
-        if self.encoded.offsets is not None:
-            return self._units(self.encoded.offsets, (channels, rows, cols), rules)
-        low, high = cols[0] * self.bits // 8, -(-cols[1] * self.bits // 8)
-        count, width = rows[1] - rows[0], high - low
-        start = self.address + rows[0] * self.row_bytes + low
-        dense = (channels[1] - channels[0]) * count * width
+        """What reads one block of the map, or writes it in the raster."""
+        jobs, table = self.jobs(Blocks.one(channels, rows, cols), rules)
+        return jobs, int(table[0, WANTED]), int(table[0, DENSE])
+
+    def jobs(self, blocks: Blocks, rules: Rules) -> tuple[Int, Int]:
+        """What reads blocks of the map, or writes them in the raster: live units as far as they lie in a block, those elsewhere whole.
+
+        Of each of the latter is wanted as much as the block's share of its elements.
+        Shapes:  jobs int64 [., 6]; table of pieces int64 [blocks, 4]
+        """
+        table = np.empty((blocks.count, 4), dtype=np.int64)
         if self.flags is not None:
-            live = self.flags[channels[0] : channels[1]]
-            jobs = plane_jobs(start, self.plane_bytes, channels[0], live, count, width, self.row_bytes, rules)
-            return jobs, int(np.count_nonzero(live)) * count * width, dense
-        return self._parts(channels, rows, cols, rules, dense)
+            return strided_jobs(*self._requests(blocks), self.flags, rules.key, 0, table), table
+        jobs = self._unit_jobs(blocks, rules, True, table)
+        table[:, DENSE] = self._dense(blocks)
+        if self._places is None:
+            np.minimum(table[:, WANTED], table[:, DENSE], out=table[:, WANTED])
+        return jobs, table
+
+    def moved(self, blocks: Blocks, rules: Rules) -> Int:
+        """Bytes that those jobs move. Shape: int64 [blocks]."""
+        table = np.zeros((blocks.count, 4), dtype=np.int64)
+        if self.flags is not None:
+            strided_moved(*self._requests(blocks), self.flags, rules.key, table[:, HIGH])
+        else:
+            self._unit_jobs(blocks, rules, False, table)
+        return table[:, HIGH]
+
+    def completed(self, blocks: Blocks) -> Blocks:
+        """What the tiles that compute blocks write: of units that do not lie in the raster those of which they compute the last element.
+
+        Tiles of the same channels run in order of rows and columns, so then the others have been computed.
+        """
+        if self.encoded.offsets is None:
+            return blocks
+        sides = zip((blocks.channels.T, blocks.rows, blocks.cols), self._unit, self.shape, strict=True)
+        channels, rows, cols = (np.where(edges == extent, extent, edges // size * size) for edges, size, extent in sides)
+        return Blocks(np.ascontiguousarray(channels.T), rows, cols, computed=blocks)
 
     def least(self, channels: Span, down: Sequence[Lines], across: Sequence[Lines], rules: Rules) -> Int:
         """What loading some channels in tiles moves at least, for cuts of the rows and of the columns: whole units, or live lines of parts.
@@ -103,6 +159,8 @@ class MapRegion:
             for cuts, size, many in ((down, height, units.shape[1]), (across, width, units.shape[2]))
         )
         if self.encoded.offsets is not None:
+            if not (self.encoded.offsets % rules.access).any():
+                units = -(-units // rules.access) * rules.access  # no two share an access
             return np.asarray(lines @ units.sum(axis=0) @ cols.T)
         live = units > 0
         least = lines @ live.sum(axis=0) @ cols.T * self.bits // 8
@@ -117,73 +175,48 @@ class MapRegion:
                 least[:, number] = np.where(self.plane_bytes - tall - piece >= far, np.maximum(least[:, number], runs), least[:, number])
         return np.asarray(least)
 
-    def store(self, channels: Span, rows: Span, cols: Span, rules: Rules) -> Piece:
-        """What writes a block of the map: of units that do not lie in the raster those of which it holds the last element.
-
-        Tiles of the same channels run in order of rows and columns, so then the others have been computed.
-        """
-        if self.encoded.offsets is None:
-            return self.piece(channels, rows, cols, rules)
-        spans = (channels, rows, cols)
-        done = tuple(
-            slice(low // size, -(-extent // size) if high == extent else high // size)
-            for (low, high), size, extent in zip(spans, self._unit, self.shape, strict=True)
-        )
-        sizes = self.encoded.unit_bytes[done]
-        return self._stored(sizes, self.encoded.offsets[done], rules), int(sizes.sum()), self._dense(spans)
-
     @property
     def _unit(self) -> tuple[int, int, int]:
         return self.encoded.unit_channels, self.encoded.unit_height, self.encoded.unit_width
 
-    def _dense(self, spans: tuple[Span, Span, Span]) -> int:
-        channels, rows = (high - low for low, high in spans[:2])
-        low, high = spans[2]
-        return channels * rows * (-(-high * self.bits // 8) - low * self.bits // 8)
+    @property
+    def _raster(self) -> tuple[int, int, int, int, int, int]:
+        """As `kernels.schedule.parts` takes it."""
+        return self.address, self.plane_bytes, self.row_bytes, self.bits, self.encoded.unit_height, self.encoded.unit_width
 
-    def _stored(self, sizes: Int, offsets: Int, rules: Rules) -> Int:
-        """Whole units, near ones joined."""
-        live = sizes > 0
-        starts = self.address + offsets[live]
-        return join(starts, starts + sizes[live], rules)
+    @cached_property
+    def _places(self) -> Int | None:
+        """Addresses of units that do not lie in the raster. Shape as `unit_bytes`."""
+        return None if self.encoded.offsets is None else self.address + self.encoded.offsets
 
-    def _units(self, offsets: Int, spans: tuple[Span, Span, Span], rules: Rules) -> Piece:
-        """Whole units that a block touches; of each is wanted as much as the block's share of its elements."""
-        touched, shares = [], []
-        for (low, high), size, extent in zip(spans, self._unit, self.shape, strict=True):
-            units = np.arange(low // size, -(-high // size), dtype=np.int64)
-            first, end = units * size, np.minimum((units + 1) * size, extent)
-            touched.append(slice(int(units[0]), int(units[-1]) + 1))
-            shares.append((np.minimum(end, high) - np.maximum(first, low), end - first))
-        sizes = self.encoded.unit_bytes[tuple(touched)]
-        part, whole = (np.multiply.outer(np.multiply.outer(c, y), x) for c, y, x in zip(*shares, strict=True))
-        wanted = int((-(-sizes * part // whole)).sum())
-        return self._stored(sizes, offsets[tuple(touched)], rules), wanted, self._dense(spans)
+    @cached_property
+    def _live(self) -> Bool:
+        """Units that are stored. Shape as `unit_bytes`."""
+        return self.encoded.unit_bytes > 0
 
-    def _parts(self, channels: Span, rows: Span, cols: Span, rules: Rules, dense: int) -> Piece:
-        units, tall, wide = self.encoded.unit_bytes, self.encoded.unit_height, self.encoded.unit_width
-        bands = np.arange(rows[0] // tall, -(-rows[1] // tall), dtype=np.int64)
-        parts = np.arange(cols[0] // wide, -(-cols[1] // wide), dtype=np.int64)
-        tops = np.maximum(bands * tall, rows[0])
-        counts = np.minimum((bands + 1) * tall, rows[1]) - tops
-        low = np.maximum(parts * wide, cols[0]) * self.bits // 8
-        high = -(-np.minimum((parts + 1) * wide, cols[1]) * self.bits // 8)
-        live = units[channels[0] : channels[1], bands[0] : bands[-1] + 1, parts[0] : parts[-1] + 1] > 0
-        wanted = int((live.sum(axis=0) * np.multiply.outer(counts, high - low)).sum())
-        if self.bits % 8:  # a byte that two live neighbours share is wanted once
-            wanted -= int(((live[:, :, :-1] & live[:, :, 1:]).sum(axis=0) * np.multiply.outer(counts, high[:-1] - low[1:])).sum())
-        count, width = rows[1] - rows[0], int(high[-1] - low[0])
-        some, whole = live.any(axis=(1, 2)), live.all(axis=(1, 2))
-        start = self.address + rows[0] * self.row_bytes + int(low[0])
-        jobs = plane_jobs(start, self.plane_bytes, channels[0], np.asarray(whole), count, width, self.row_bytes, rules)
-        broken = np.flatnonzero(some & ~whole)
-        if broken.size:
-            planes = self.address + (channels[0] + broken) * self.plane_bytes
-            pieces = part_jobs(planes, low, high, tops, counts, self.row_bytes, live[broken], rules)
-            jobs = in_order(np.concatenate([jobs, pieces]))
-            if rules.small((count - 1) * self.row_bytes + width) or (jobs[:, ROWS] == 1).all():
-                jobs = rejoin(jobs, rules)
-        return jobs, min(wanted, dense), dense
+    def _unit_jobs(self, blocks: Blocks, rules: Rules, kept: bool, table: Int) -> Int:
+        """What moves units that are not whole channels in the raster, as kernels give it."""
+        spans = blocks.channels, blocks.rows, blocks.cols
+        if self._places is None:
+            return part_jobs(*spans, self._raster, self._live, rules.key, kept, table)
+        return unit_jobs(*spans, self._unit, self.shape, self.encoded.unit_bytes, self._places, rules.key, kept, table)
+
+    def _dense(self, blocks: Blocks) -> Int:
+        """What the dense scheme wants of each block. Shape: int64 [blocks]."""
+        blocks = blocks.computed or blocks
+        channels, rows = (np.maximum(high - low, 0) for low, high in (blocks.channels.T, blocks.rows))
+        low, high = self._in_bytes(blocks.cols)
+        return np.asarray(np.multiply.outer(np.multiply.outer(channels, rows), high - low)).ravel()
+
+    def _requests(self, blocks: Blocks) -> tuple[Int, Int]:
+        """As `kernels.schedule.planes` takes blocks of whole channels in the raster."""
+        part = np.array([[0, self.shape[0], 0, self.address, self.plane_bytes, self.row_bytes, 0, 0]], dtype=np.int64)
+        return map_requests(blocks.channels, part, blocks.rows[None], self._in_bytes(blocks.cols)[None])
+
+    def _in_bytes(self, cols: Int) -> Int:
+        """Columns as bytes from the start of a line; no columns are no bytes. Shape: int64 [2, X]."""
+        low, high = cols[0] * self.bits // 8, -(-cols[1] * self.bits // 8)
+        return np.stack([low, np.where(cols[0] < cols[1], high, low)])
 
 
 def _overlap(low: Int, high: Int, size: int, units: int, whole: bool) -> Int:

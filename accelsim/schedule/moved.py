@@ -15,20 +15,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 
 from accelsim.hardware import Data, PeArray
-from accelsim.kernels.schedule import moved_bytes, strided_moved
+from accelsim.kernels.schedule.jobs import moved_bytes
+from accelsim.kernels.schedule.planes import strided_moved
 from accelsim.schedule.candidates import Candidates
 from accelsim.schedule.geometry import Geometry
 from accelsim.schedule.loops import Lines, Tiling, repeats
-from accelsim.schedule.memory import FilterRegion, MapRegion, Piece, Segment
-from accelsim.schedule.pieces import HIGH, Pieces, Pool
+from accelsim.schedule.memory import HIGH, Blocks, FilterRegion, MapRegion, Segment, Span
+from accelsim.schedule.pieces import Pieces, Pool
 from accelsim.schedule.plan import Plan, cut_up
 from accelsim.schedule.runs import Bool, Int, Rules
 from accelsim.schedule.tiling import Ladder
-from accelsim.schedule.work import Source, Sources, measure, outside, same_everywhere, weights_needed
+from accelsim.schedule.work import Source, Sources, outside, same_weights_everywhere, weights_by_position, weights_needed
+
+Known = TypeVar("Known")
 
 
 class Tally(Pool):
@@ -48,6 +52,13 @@ class Tally(Pool):
         strided_moved(requests, tiles, live, rules.key, table[:, HIGH])
         return table
 
+    def blocks(self, maps: Sequence[tuple[MapRegion, Blocks]], rules: Rules) -> Int:
+        """What the jobs of blocks move. Shape: int64 [blocks, 4]."""
+        table = np.zeros((maps[0][1].count, 4), dtype=np.int64)
+        for region, blocks in maps:
+            table[:, HIGH] += region.moved(blocks, rules)
+        return table
+
 
 @dataclass(frozen=True, eq=False)
 class Moves:
@@ -55,7 +66,6 @@ class Moves:
 
     `layer`: its loops; `sources`: all that it reads, of which `resident` lies in the buffer already. `ofmap`: what it writes, None where
     nothing is; `pool`: the pooling layer before that. `filters`: the weights as they lie dense; None for a layer without.
-    `computed`: as `work.measure` takes it.
     """
 
     layer: Geometry
@@ -68,8 +78,7 @@ class Moves:
     ofmap: MapRegion | None
     pool: Geometry | None
     filters: FilterRegion | None
-    computed: Bool | None
-    _known: dict[tuple[object, ...], int] = field(default_factory=dict)
+    _known: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
     def bytes(self, tiling: Tiling, least: Sequence[int] | Int = (0, 0, 0), most: int | None = None) -> int:
         """DRAM bytes that all tiles of a tiling move; or, where they are more than `most`, any number that is more, too.
@@ -96,14 +105,14 @@ class Moves:
         fills, rungs, layer = ladder.fills, ladder.rungs, self.layer
         found = np.zeros_like(fills)
         found[0] = fills[0] * np.maximum(rungs.least[0] * self._live_planes, np.maximum(self._read_once, self._by_units(rungs)))
-        if self.filters is not None and self._alike:
+        if self.filters is not None and (self._alike or self._all_read):
             whole = (0, layer.groups), (0, layer.filters), (0, layer.channels), self._needed.reshape(layer.groups, layer.channels)
-            once = np.maximum(rungs.least[1] * np.count_nonzero(self._needed), self._distinct(self.filters.piece(*whole, self._apart)))
-            found[1] = np.where(rungs.pieces > 1, 1, fills[1]) * once
+            jobs, _, _ = self.filters.piece(*whole, self._apart)
+            once = np.maximum(rungs.least[1] * np.count_nonzero(self._needed), moved_bytes(jobs, self.rules.access).sum())
+            found[1] = np.where((rungs.pieces == 1) & self._alike, fills[1], 1) * once
         if self.ofmap is not None:
-            spans = [(0, size) for size in self.ofmap.shape]
             flags = self.ofmap.flags if self.pool is None else None
-            found[2] = self._distinct(self.ofmap.piece(spans[0], spans[1], spans[2], self._apart))
+            found[2] = self._distinct(self.ofmap, (0, self.ofmap.shape[0]))
             found[2] = np.maximum(found[2], rungs.least[2] * (0 if flags is None else np.count_nonzero(flags)))
         sums = layer.groups * layer.filters * layer.out_height * layer.out_width * self.data.psum_bits // 8
         found[2] += 2 * (fills[2] - 1) * sums
@@ -114,9 +123,10 @@ class Moves:
         """Rules under which nothing is moved beside the accesses that hold something wanted."""
         return Rules(1, self.rules.access, 3)
 
-    def _distinct(self, piece: Piece) -> int:
-        """Bytes of the accesses that hold something of a piece, made by these rules."""
-        return int(moved_bytes(piece[0], self.rules.access).sum())
+    def _distinct(self, region: MapRegion, channels: Span) -> int:
+        """Bytes of the accesses that hold something of some channels."""
+        _, rows, cols = region.shape
+        return int(region.moved(Blocks.one(channels, (0, rows), (0, cols)), self._apart)[0])
 
     @cached_property
     def _loaded(self) -> tuple[Source, ...]:
@@ -125,12 +135,21 @@ class Moves:
     @cached_property
     def _alike(self) -> bool:
         """Whether the weights that a tile needs are the same at all positions."""
-        return (self.computed is None or not self.layer.weights) and same_everywhere(self.sources, self.regions)
+        return same_weights_everywhere(self.sources, self.regions)
 
     @cached_property
     def _needed(self) -> Bool:
-        """Ifmap channels whose weights are loaded, where all positions are alike."""
+        """Ifmap channels whose weights are loaded: at all positions where those are alike, else at one of them if every line is read."""
         return weights_needed(self.layer, self.sources, self.regions)
+
+    @cached_property
+    def _all_read(self) -> bool:
+        """Whether each line of the ifmap is read by some output."""
+        for axis, size in enumerate((self.layer.height, self.layer.width)):
+            one = Lines.of(self.layer, axis, 1)
+            if one.low[0] > 0 or one.high[-1] < size or (one.low[1:] > one.high[:-1]).any():
+                return False
+        return True
 
     @property
     def _live_planes(self) -> int:
@@ -147,16 +166,12 @@ class Moves:
     @property
     def _read_once(self) -> int:
         """Bytes of the accesses that hold something of what is loaded; 0 where some lines are read by no output."""
-        for axis, size in enumerate((self.layer.height, self.layer.width)):
-            one = Lines.of(self.layer, axis, 1)
-            if one.low[0] > 0 or one.high[-1] < size or (one.low[1:] > one.high[:-1]).any():
-                return 0
         found = 0
+        if not self._all_read:
+            return found
         for segments, _ in self._loaded:
             for node, first, count in self._spans(segments):
-                region = self.regions[node]
-                _, rows, cols = region.shape
-                found += self._distinct(region.piece((first, first + count), (0, rows), (0, cols), self._apart))
+                found += self._distinct(self.regions[node], (first, first + count))
         return found
 
     def _by_units(self, rungs: Candidates) -> Int:
@@ -176,11 +191,12 @@ class Moves:
         channels = self.layer.groups * self.layer.channels
         return [(part.node, part.first, min(part.high, channels) - part.low) for part in segments if part.low < channels]
 
-    def _once(self, key: tuple[object, ...], make: Callable[[], int]) -> int:
+    def _once(self, key: tuple[object, ...], make: Callable[[], Known]) -> Known:
         """What is known under a key, or is then."""
         if key not in self._known:
             self._known[key] = make()
-        return self._known[key]
+        known: Known = self._known[key]
+        return known
 
     def _tally(self, plan: Plan) -> Pieces:
         return Pieces(plan, self.rules, Tally(self.rules.access))
@@ -231,7 +247,8 @@ class Moves:
 
     def _weights_by_position(self, plan: Plan, region: FilterRegion) -> int:
         """Which weights are needed differs from filling to filling."""
-        live = measure(plan, self.sources, self.regions, self.array, self.computed).live
+        key = ("live", plan.tiling.height, plan.tiling.width)
+        live = self._once(key, lambda: weights_by_position(plan, self.sources, self.regions, self.array))
         return _bytes(self._tally(plan).filters(region, live))
 
 

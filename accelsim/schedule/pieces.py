@@ -2,27 +2,25 @@
 
 A table of pieces has one row a tile of the tensor: descriptors low and high (exclusive), bytes wanted, bytes that the dense scheme wants.
 Whole channels of maps in the raster, and filters whose weights of an ifmap channel lie together, are pieces of planes at one distance:
-those of all tiles are made at once. Others are made one by one.
+those of all tiles are made at once, and so are those of the finer units of a map. Other filters are made one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, product
+from itertools import accumulate
 
 import numpy as np
 
-from accelsim.kernels.schedule import map_requests, strided_jobs
+from accelsim.kernels.schedule.planes import map_requests, strided_jobs
 from accelsim.schedule.coded import CodedFilters
 from accelsim.schedule.geometry import Geometry
-from accelsim.schedule.memory import FilterRegion, MapRegion, Piece, Span
+from accelsim.schedule.memory import HIGH, LOW, Blocks, FilterRegion, MapRegion, Piece
 from accelsim.schedule.plan import EVERYWHERE, Plan, once
 from accelsim.schedule.pooling import completed
 from accelsim.schedule.runs import NO_JOBS, Bool, Int, Rules, lines
 from accelsim.schedule.work import Source, Windows, scaled
-
-LOW, HIGH, WANTED, DENSE = range(4)
 
 
 class Pool:
@@ -49,6 +47,17 @@ class Pool:
         """Append the jobs of many pieces (see `kernels.schedule`). Returns the table of `count` pieces. Shape: int64 [count, 4]."""
         table = np.empty((count, 4), dtype=np.int64)
         self.add(strided_jobs(requests, tiles, live, rules.key, self.size, table))
+        return table
+
+    def blocks(self, maps: Sequence[tuple[MapRegion, Blocks]], rules: Rules) -> Int:
+        """Append the jobs of blocks; the first blocks of all maps are one piece, and so on. Returns its table. Shape: int64 [blocks, 4]."""
+        made = [region.jobs(blocks, rules) for region, blocks in maps]
+        jobs, tables = np.concatenate([jobs for jobs, _ in made]), np.stack([table for _, table in made])
+        if len(made) > 1:
+            piece = [np.repeat(np.arange(len(table)), table[:, HIGH] - table[:, LOW]) for table in tables]
+            jobs = jobs[np.argsort(np.concatenate(piece), kind="stable")]
+        table = np.asarray(tables.sum(axis=0))
+        table[:, LOW : HIGH + 1] += self.add(jobs)[0]
         return table
 
 
@@ -85,18 +94,13 @@ class Pieces:
         return self.pool.strided(requests, tiles, len(spans) * rows.shape[2] * cols.shape[2], live, self.rules)
 
     def _ifmap_units(self, sources: Sequence[Source], regions: Mapping[int, MapRegion], windows: Sequence[Windows]) -> Int:
-        spans = [(_spans(rows), _spans(cols)) for rows, cols in windows]
-        table = []
-        for low, high in self.plan.ifmap_channels.tolist():
-            parts = [
-                (regions[part.node], (part.first + max(low - part.low, 0), part.first + min(high, part.high) - part.low), window)
-                for (segments, _), window in zip(sources, spans, strict=True)
-                for part in segments
-                if max(low, part.low) < min(high, part.high)
-            ]
-            for y, x in product(*map(range, self.plan.trips[3:])):
-                table.append(self.pool.keep([region.piece(span, down[y], across[x], self.rules) for region, span, (down, across) in parts]))
-        return np.array(table, dtype=np.int64)
+        spans = self.plan.ifmap_channels
+        maps = [
+            (regions[part.node], Blocks(np.clip(spans, part.low, part.high) + (part.first - part.low), np.array(rows), np.array(cols)))
+            for (segments, _), (rows, cols) in zip(sources, windows, strict=True)
+            for part in segments
+        ]
+        return self.pool.blocks(maps, self.rules)
 
     def filters(self, region: FilterRegion | CodedFilters, live: Bool) -> Int:
         """What each filling of the filter slots loads: filters of the channels that any tile of it needs.
@@ -157,9 +161,8 @@ class Pieces:
         if region.flags is not None:
             part = 0, region.shape[0], 0, region.address, region.plane_bytes, region.row_bytes, 0, 0
             return self._planes(plan.ofmap_channels, [part], [windows], region.bits, region.flags)
-        blocks = product(_spans((plan.ofmap_channels[:, 0], plan.ofmap_channels[:, 1])), _spans(windows[0]), _spans(windows[1]))
-        pieces = [region.store(*block, self.rules) if all(low < high for low, high in block) else (NO_JOBS, 0, 0) for block in blocks]
-        return np.array([self.pool.keep([piece]) for piece in pieces], dtype=np.int64)
+        blocks = region.completed(Blocks(plan.ofmap_channels, np.array(windows[0]), np.array(windows[1])))
+        return self.pool.blocks([(region, blocks)], self.rules)
 
     def sums(self, address: int) -> Int:
         """What each unfinished ofmap tile stores and reads back: partial sums, one tile after the other. Shape: int64 [ofmap tiles, 4]."""
@@ -170,7 +173,3 @@ class Pieces:
         numbers = np.arange(sizes.size, dtype=np.int64)
         low, _ = self.pool.add(lines(address + numbers * pitch, sizes))
         return np.stack([low + numbers, low + numbers + 1, sizes, sizes], axis=1)
-
-
-def _spans(edges: tuple[Int, Int]) -> list[Span]:
-    return list(zip(edges[0].tolist(), edges[1].tolist(), strict=True))

@@ -106,7 +106,6 @@ class Prices:
             ofmap=regions[nest.made.index] if held.stored else None,
             pool=nest.pool,
             filters=FilterRegion(0, layer, machine.data.filter_bits, machine.layout.filter) if layer.weights else None,
-            computed=regions[nest.node.index].encoded.computed if nest.made is nest.node else None,
         )
 
     def _dense(self, number: int, held: Held, resident: frozenset[int], rungs: Ladder) -> _Dense:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.kernels.schedule import strided_jobs
+from accelsim.kernels.schedule.planes import strided_jobs
 
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
@@ -45,10 +45,6 @@ class Rules:
         if pitch % self.access == 0:  # what `near` says, without the cost of arrays
             return bool(gap < self.min_skip or (start + pitch) // self.access <= -(-(start + row_bytes) // self.access))
         return gap < max(self.min_skip, self.access)
-
-    def small(self, size: int) -> bool:
-        """Whether runs on both sides of a piece can be near each other."""
-        return size < max(self.min_skip, 2 * self.access)
 
 
 def lines(starts: Int, sizes: Int) -> Int:
@@ -97,52 +93,6 @@ def row_jobs(start: int, pitch: int, rows: int, low: Int, high: Int, rules: Rule
         return pieces
     pieces[:, ROWS], pieces[:, ROW_PITCH] = rows, pitch
     return in_order(split(pieces, rules.dims))
-
-
-def part_jobs(start: Int, low: Int, high: Int, tops: Int, counts: Int, pitch: int, live: Bool, rules: Rules) -> Int:
-    """Jobs for the live parts of several planes.
-
-    Shapes:  `live` bool [n, bands, parts]; `start` int64 [n], addresses of the planes; `low`, `high` int64 [parts], bytes from the start of
-             a row; `tops`, `counts` int64 [bands], first row and rows
-    """
-    edges = np.zeros((*live.shape[:2], live.shape[2] + 2), dtype=np.int8)
-    edges[:, :, 1:-1] = live
-    steps = np.diff(edges, axis=2)
-    plane, band, opens = np.nonzero(steps == 1)
-    if not plane.size:
-        return NO_JOBS
-    begin, end = low[opens], high[np.nonzero(steps == -1)[2] - 1]
-    row = plane * live.shape[1] + band
-    address = start[plane] + tops[band] * pitch
-    if pitch % rules.access == 0:
-        near = rules.near((address + end)[:-1], (address + begin)[1:])
-    else:
-        near = begin[1:] - end[:-1] < max(rules.min_skip, rules.access)
-    apart = np.flatnonzero(~(near & (row[1:] == row[:-1])))
-    first, last = np.concatenate(([0], apart + 1)), np.append(apart, row.size - 1)
-    row, plane, band, begin, end = row[first], plane[first], band[first], begin[first], end[last]
-    # Bands of one interval each that continue the band above become one taller job.
-    lone = np.bincount(row, minlength=live.shape[0] * live.shape[1])[row] == 1
-    same = (begin[1:] == begin[:-1]) & (end[1:] == end[:-1]) & (plane[1:] == plane[:-1]) & (band[1:] == band[:-1] + 1)
-    heads = np.concatenate(([0], np.flatnonzero(~(same & lone[1:] & lone[:-1])) + 1))
-    jobs = lines((start[plane] + tops[band] * pitch + begin)[heads], (end - begin)[heads])
-    jobs[:, ROWS], jobs[:, ROW_PITCH] = np.add.reduceat(counts[band], heads), pitch
-    if pitch % rules.access == 0:
-        closed = rules.near(jobs[:, ADDRESS] + jobs[:, ROW_BYTES], jobs[:, ADDRESS] + pitch)
-    else:
-        closed = pitch - jobs[:, ROW_BYTES] < max(rules.min_skip, rules.access)
-    closed = (closed & lone[heads]) | (jobs[:, ROWS] == 1)
-    if rules.small(pitch):
-        return rejoin(jobs, rules)
-    whole = jobs[closed]
-    joined = join(whole[:, ADDRESS], whole[:, ADDRESS] + (whole[:, ROWS] - 1) * pitch + whole[:, ROW_BYTES], rules)
-    return in_order(np.concatenate([joined, split(jobs[~closed], rules.dims)]))
-
-
-def rejoin(jobs: Int, rules: Rules) -> Int:
-    """Jobs as contiguous runs, near and overlapping ones joined."""
-    runs = in_order(split(jobs, dims=1))
-    return join(runs[:, ADDRESS], np.maximum.accumulate(runs[:, ADDRESS] + runs[:, ROW_BYTES]), rules)
 
 
 def in_order(jobs: Int) -> Int:

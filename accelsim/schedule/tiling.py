@@ -22,7 +22,7 @@ from accelsim import dataflows
 from accelsim.errors import ConfigError
 from accelsim.hardware import Accelerator, Data, PeArray, UnifiedBuffer
 from accelsim.hardware.tilings import FREE, ORDERS, FixedTiling, by_tensor
-from accelsim.kernels.schedule import undominated
+from accelsim.kernels.schedule.ladder import undominated
 from accelsim.schedule.candidates import NOTHING_HELD, Candidates, Held, Machine, candidates, room_of, trips_of
 from accelsim.schedule.geometry import Geometry, Int
 from accelsim.schedule.loops import FILTERS, ROWS, Lines, Tiling, cut, extents, repeats, trips

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from accelsim.hardware import PeArray
 from accelsim.schedule.geometry import Geometry, Int
 from accelsim.schedule.memory import MapRegion, Segment, live_windows
 from accelsim.schedule.plan import Plan
+from accelsim.schemes.base import EncodedMap
 
 Bool = NDArray[np.bool_]
 Source = tuple[tuple[Segment, ...], tuple[int, int, int]]
@@ -82,26 +83,18 @@ def measure(
     layer = plan.layer
     computed = computed if layer.weights else None
     flow: Dataflow = dataflows.load(array.dataflow, layer.kernel)
-    part = flow.part(array, plan.tiling.height, plan.tiling.width)
     alike = computed is None and same_everywhere(sources, regions)
-    edges = [(plan.low[axis], plan.high[axis]) for axis in (3, 4)]
-    if alike:
-        down, across = (Parts.whole(low, high) for low, high in edges)
-        windows = _ANYWHERE
-    else:
-        down, across = (Parts.cut(low, high, size) for (low, high), size in zip(edges, part, strict=True))
-        windows = layer.window(0, down.low, down.high), layer.window(1, across.low, across.high)
-    live = _live(layer, sources, regions, windows, alive)
+    down, across = (Parts.whole(plan.low[axis], plan.high[axis]) for axis in (3, 4)) if alike else _parts(plan, flow, array)
+    live = _live(layer, sources, regions, _ANYWHERE if alike else _windows(layer, down, across), alive)
     kept = None if alive is None else np.add.reduceat(alive, plan.low[1], axis=1, dtype=np.int64)
     counts = _per_group(plan, live)
     outputs = counts * _positions(down, across, computed)
-    needed = live
     if not alike:
         outputs = np.add.reduceat(np.add.reduceat(outputs, down.tile[:-1], axis=1), across.tile[:-1], axis=2)
-        needed = np.logical_or.reduceat(np.logical_or.reduceat(live, down.tile[:-1], axis=1), across.tile[:-1], axis=2)
+        live = _in_tiles(live, down, across)
     if plan.tiling.groups > 1:
         outputs = np.add.reduceat(outputs if kept is None else outputs * kept[:, :, None], plan.low[0], axis=0)
-    needed = _needed(needed, sources, regions)
+    needed = _needed(live, sources, regions)
     needed = np.broadcast_to(needed, (len(needed), *plan.trips[3:]))
     groups, filters, channels, row, col = plan.at
     live_outputs = outputs[groups * plan.trips[2] + channels, row, col]
@@ -120,17 +113,36 @@ def measure(
     return Work(busy, fill, macs, needed)
 
 
-def weights_needed(layer: Geometry, sources: Sources, regions: Mapping[int, MapRegion], alive: Bool | None = None) -> Bool:
-    """Ifmap channels whose weights a tile needs, where all positions are alike. Shapes: `alive` as `measure` takes it -> bool [C]."""
-    return _needed(_live(layer, sources, regions, _ANYWHERE, alive), sources, regions)[:, 0, 0]
+def weights_needed(layer: Geometry, sources: Sources, regions: Mapping[int, MapRegion]) -> Bool:
+    """Ifmap channels whose weights a tile that reads all of the ifmap needs. Shape: bool [C]."""
+    begin, height, width = (np.full(1, size, dtype=np.int64) for size in (0, layer.height, layer.width))
+    return _needed(_live(layer, sources, regions, ((begin, height), (begin, width)), None), sources, regions)[:, 0, 0]
+
+
+def weights_by_position(plan: Plan, sources: Sources, regions: Mapping[int, MapRegion], array: PeArray) -> Bool:
+    """Ifmap channels whose weights the tiles at each position need: `Work.live`, without the cost of the rest."""
+    down, across = _parts(plan, dataflows.load(array.dataflow, plan.layer.kernel), array)
+    live = _live(plan.layer, sources, regions, _windows(plan.layer, down, across), None)
+    return _needed(_in_tiles(live, down, across), sources, regions)
 
 
 def same_everywhere(sources: Sources, regions: Mapping[int, MapRegion]) -> bool:
     """Whether each channel is live in all windows or in none."""
-    encodings = (regions[segment.node].encoded for segments, _ in sources for segment in segments)
-    return all(
-        not encoded.saves.macs or encoded.unit_bytes.shape[1:] == (1, 1) or bool((encoded.unit_bytes > 0).all()) for encoded in encodings
-    )
+    return all(_whole_channels(encoded) for encoded in _encodings(sources, regions))
+
+
+def same_weights_everywhere(sources: Sources, regions: Mapping[int, MapRegion]) -> bool:
+    """Whether the weights of each ifmap channel are needed in all windows or in none."""
+    return all(not encoded.saves.weights or _whole_channels(encoded) for encoded in _encodings(sources, regions))
+
+
+def _encodings(sources: Sources, regions: Mapping[int, MapRegion]) -> Iterator[EncodedMap]:
+    return (regions[segment.node].encoded for segments, _ in sources for segment in segments)
+
+
+def _whole_channels(encoded: EncodedMap) -> bool:
+    """Whether no window makes less work than another."""
+    return not encoded.saves.macs or encoded.unit_bytes.shape[1:] == (1, 1) or bool((encoded.unit_bytes > 0).all())
 
 
 def outside(sources: Sources, resident: frozenset[int]) -> tuple[Source, ...]:
@@ -139,6 +151,24 @@ def outside(sources: Sources, resident: frozenset[int]) -> tuple[Source, ...]:
         return tuple(sources)
     rest = ((tuple(part for part in segments if part.node not in resident), shape) for segments, shape in sources)
     return tuple((segments, shape) for segments, shape in rest if segments)
+
+
+def _parts(plan: Plan, flow: Dataflow, array: PeArray) -> tuple[Parts, Parts]:
+    """What the array takes at once of each tile, down and across."""
+    sizes = flow.part(array, plan.tiling.height, plan.tiling.width)
+    down, across = (Parts.cut(plan.low[axis], plan.high[axis], size) for axis, size in zip((3, 4), sizes, strict=True))
+    return down, across
+
+
+def _windows(layer: Geometry, down: Parts, across: Parts) -> Windows:
+    """What parts read."""
+    return layer.window(0, down.low, down.high), layer.window(1, across.low, across.high)
+
+
+def _in_tiles(live: Bool, down: Parts, across: Parts) -> Bool:
+    """Which channels are live in any part of each tile. Shapes: bool [C, parts down, parts across] -> [C, rows, columns]."""
+    rows = np.logical_or.reduceat(live, down.tile[:-1], axis=1)
+    return np.asarray(np.logical_or.reduceat(rows, across.tile[:-1], axis=2))
 
 
 def _live(layer: Geometry, sources: Sources, regions: Mapping[int, MapRegion], windows: Windows, alive: Bool | None) -> Bool:

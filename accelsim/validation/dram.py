@@ -48,6 +48,8 @@ COLUMNS: Mapping[str, Column] = {
     "bus_util": Column(magnitude, required=True),
     **dict.fromkeys(("util_lo", "util_hi", "lat_mean"), Column(magnitude, optional_cells=True)),
 }
+PERCENT = 2
+"""A utilisation from here on is no wrong part of the clocks, but one in percent."""
 MODES = ("full", "fast")
 """The controller that reorders, and the in-order recurrence."""
 WORDS = 32768
@@ -90,13 +92,14 @@ def drive(memory: Memory, words: streams.Words, outstanding: int, gap: int = 1, 
 
 
 def validate(memory: Memory, table: Path, *, second: Path | None = None, mode: str = "full", progress: Progress = silent) -> Comparison:
-    """Run every row of a table on a channel of this technology.
+    """Run every row of a table on one channel of this technology.
 
     `second`: the same rows by another simulator, for the band of the mixed patterns.
     Raises:  `ModelError` for a table that cannot be read, or whose streams cannot be made
     """
     lines = read_table(table, COLUMNS)
     others = _second(second) if second else {}
+    memory = memory.alone
     rows = []
     for done, line in enumerate(lines):
         progress(f"{memory.name}: {line.cells['pattern']}", done, len(lines))
@@ -124,8 +127,13 @@ def _row(memory: Memory, table: Path, line: Line, other: float | None, mode: str
         words = streams.make(pattern, params, int(cells.get("n", WORDS)))
         if outstanding < 1:
             raise ValueError("ot is 0; one read or more must be in flight")
-        if float(cells["bus_util"]) == 0 or cells.get("cycles") == 0:
-            raise ValueError("the reference is 0")
+        for name, clocks in (("gap", cells.get("gap", 1)), ("setup", params.get("setup", 0))):
+            if not 0 <= float(clocks) <= streams.MAX_CLOCKS or float(clocks) % 1:
+                raise ValueError(f"{name} is {clocks:g}; allowed: whole numbers from 0 to {streams.MAX_CLOCKS:,} clocks")
+        if not 0 < float(cells["bus_util"]) < PERCENT:
+            raise ValueError(f"bus_util is {cells['bus_util']:g}; it is a part of all clocks, above 0, as 0.95, not in percent")
+        if cells.get("cycles") == 0:
+            raise ValueError("cycles is 0; leave the cell empty where it is not known")
         if "crc32" in cells and streams.checksum(words) != str(cells["crc32"]).lower():
             raise ValueError(
                 f"crc32 {cells['crc32']} belongs to another stream; {pattern!r} with these parameters has {streams.checksum(words)}"

@@ -87,16 +87,16 @@ def _rate(column: str, generation: int, lanes: int, payload: int, request: int, 
     packets = link.packet_rate(generation, lanes, payload, _SYM if _SYM in rest else _PUB)
     if kind == "tlp":
         return float(packets)
-    timing = _timing(packets, payload, request)
+    timing = _timing(packets, payload, request, BOUNDARY if "rcb64" in rest else payload)
     if kind == "wr":
         return link.write_rate(timing, size)
     if kind == "rd":
-        return link.read_rate(timing, size, BOUNDARY if "rcb64" in rest else None)
+        return link.read_rate(timing, size)
     return link.duplex_rate(timing, size)
 
 
-def _timing(packets: Fraction, payload: int, request: int) -> LinkTiming:
+def _timing(packets: Fraction, payload: int, request: int, completion: int) -> LinkTiming:
     rate = round(packets)
     return LinkTiming(
-        rate, rate, payload, link.COMPLETION_OVERHEAD, link.WRITE_OVERHEAD, link.REQUEST_OVERHEAD, 0, 0, link.NO_LIMIT, request
+        rate, rate, payload, link.COMPLETION_OVERHEAD, link.WRITE_OVERHEAD, link.REQUEST_OVERHEAD, 0, 0, link.NO_LIMIT, request, completion
     )

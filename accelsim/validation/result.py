@@ -88,8 +88,9 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """One line per row, one per family, and one that sums up."""
-        missed = sum(not row.passed for row in self.rows)
+        missed, told = (sum(row.verdict == verdict for row in self.rows) for verdict in ("MISS", "told"))
         end = f"{len(self.rows) - missed} of {len(self.rows)} rows pass" + (f", {missed} miss" if missed else "")
+        end += f"; {told} of them told, not judged" if told else ""
         return [*map(str, self.rows), *map(str, self.summary), end]
 
     def _summary(self, family: str, rows: list[Compared]) -> Summary:

@@ -14,8 +14,8 @@ from accelsim.hardware import Accelerator
 from accelsim.layers import layer
 from accelsim.schedule.geometry import Geometry
 from accelsim.schedule.loops import Tiling
-from accelsim.schedule.memory import FilterRegion, MapRegion, Segment
-from accelsim.schedule.pieces import DENSE, WANTED, Pieces, Pool
+from accelsim.schedule.memory import DENSE, WANTED, FilterRegion, MapRegion, Segment
+from accelsim.schedule.pieces import Pieces, Pool
 from accelsim.schedule.plan import plan
 from accelsim.schedule.runs import Rules
 from accelsim.schedule.work import measure

@@ -52,6 +52,20 @@ def test_engines_get_stuck_alike(drawn: tuple[Schedule, Machine]) -> None:
         assert fast == reference
 
 
+def test_a_channel_does_not_run_past_what_another_lets_arrive() -> None:
+    """Two DRAM channels and one request under way: an access taken by one channel lets the next be sent to the other."""
+    override = [
+        "dram.technology.channels=2",
+        "dram.technology.mapping=ch1 bg2 col7 ba2 row",
+        "dma.outstanding_requests=1",
+        "buffer.size=2 MiB",
+    ]
+    accelerator = load_accelerator(ROOT / "configs" / "accelerator" / "ddr4.yaml", override)
+    schedule = build(load(ROOT / "traces" / "tiny_dog.npz"), accelerator, "channel_marker")
+    fast, reference = (replay(schedule, accelerator, engine) for engine in ENGINES)
+    assert fast.differences(reference) == []
+
+
 @pytest.mark.parametrize("mode", BOTH)
 def test_engines_agree_on_a_recorded_network(mode: Mode) -> None:
     accelerator = load_accelerator(ROOT / "configs" / "accelerator" / "ddr4.yaml", [f"dram.mode={mode}", "buffer.size=2 MiB"])

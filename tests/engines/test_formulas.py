@@ -67,6 +67,12 @@ class TestOneModel:
         timeline = run(one_tile(strided(0, 6400), busy=0), kit, engine)
         assert timeline.transfer_end[0] == 64 + 100 * (64 + 2 * 20) * 100
 
+    def test_completions_that_are_cut_shorter_than_packets_cost_their_headers(self, engine: str) -> None:
+        kit = machine(down_rate=10**10, payload=64, completion=16, read_overhead=20)
+        timeline = run(one_tile(strided(0, 6400), busy=0), kit, engine)
+        assert timeline.transfer_end[0] == 64 + 100 * (64 + 4 * 20) * 100
+        assert timeline.overhead_bytes[0] == 100 * 4 * 20
+
     def test_port_grants_one_burst_a_cycle(self, engine: str) -> None:
         timeline = run(one_tile(strided(0, 6400), busy=0), machine(), engine)
         assert timeline.transfer_end[0] == 99 * 1000 + 128

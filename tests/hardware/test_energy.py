@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from accelsim import configfile
 from accelsim.errors import ConfigError
 from accelsim.hardware import describe, load_accelerator
-from accelsim.hardware.energy import BufferEnergy, Energy, MacEnergy, MacPoint, SizePoint, interpolated, prices
+from accelsim.hardware.energy import BufferEnergy, Energy, MacEnergy, MacPoint, SizePoint, interpolated, prices, stated
+from accelsim.hardware.memory import load_memory
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 TABLES = sorted((CONFIGS / "energy").glob("*.yaml"))
@@ -87,9 +88,11 @@ def test_one_known_width_is_scaled_with_the_product_of_the_operands_bits() -> No
     assert mixed.ifmap_read == 2_275_000
 
 
-def test_ddr4_counts_activates_and_standing_power_apart(shared: Path) -> None:
+@pytest.mark.parametrize("given", ["energy table", "memory file"])
+def test_ddr4_counts_activates_and_standing_power_apart(shared: Path, given: str) -> None:
     """Energy per byte of three streams of the golden table out of activates, bytes and time: within 1 %."""
-    dram = table("45nm_ddr4").dram
+    dram = table("45nm_ddr4").dram if given == "energy table" else stated(load_memory(CONFIGS / "memory/ddr4_2400.yaml"))
+    assert dram is not None
     lines = (shared / "golden/dram/dramsim3_ddr4_bgi.csv").read_text().splitlines()
     titles, compared = lines[0].split(","), 0
     for line in lines[1:]:
@@ -104,6 +107,40 @@ def test_ddr4_counts_activates_and_standing_power_apart(shared: Path) -> None:
         assert ours == pytest.approx(golden, rel=0.01)
         compared += 1
     assert compared > 20
+
+
+class TestEnergyOfATechnology:
+    DDR4 = CONFIGS / "accelerator/ddr4.yaml"
+
+    def test_is_what_its_file_says(self) -> None:
+        machine = load_accelerator(self.DDR4)
+        price = machine.prices
+        assert (price.dram_read * 64, price.dram_write * 64) == (pytest.approx(2943e6, abs=64), pytest.approx(2559e6, abs=64))
+        assert price.activate == 3463 * 10**6
+        # 412.8 mW standby, and a refresh of 695.2 nJ every 9360 clocks of 833 ps
+        assert price.static - 256 * 57 == pytest.approx(412_800 + 695.2e6 / (9360 * 0.833), abs=1)
+        assert price.estimates[-1] == "byte, activate and standby of DDR4-2400: as its own file says"
+
+    def test_is_drawn_by_each_channel(self) -> None:
+        machine = load_accelerator(self.DDR4, ["dram.technology.channels=2", "dram.technology.mapping=bg2 ch1 col7 ba2 row"])
+        one = load_accelerator(self.DDR4).prices
+        assert machine.prices.static - 256 * 57 == pytest.approx(2 * (one.static - 256 * 57), abs=1)
+        assert (machine.prices.dram_read, machine.prices.activate) == (one.dram_read, one.activate)
+
+    def test_gives_way_to_what_is_written_in_the_energy_table(self) -> None:
+        price = load_accelerator(self.DDR4, ["energy.dram.read=9 pJ/bit", "energy.dram.source=mine"]).prices
+        assert (price.dram_read, price.activate, price.static) == (72_000_000, 0, 256 * 57)
+        assert price.estimates[-1] == "byte, activate and standby of DDR4-2400: not its own, but of mine"
+
+    def test_is_that_of_the_table_where_its_file_says_nothing_and_this_is_told(self) -> None:
+        price = load_accelerator(self.DDR4, ["dram.technology.energy=null"]).prices
+        assert (price.dram_read, price.activate) == (64_000_000, 0)
+        assert price.estimates[-1].endswith("not its own, but of LPDDR4, 8 pJ/bit all told, Accelergy CACTI-DRAM table")
+
+    @pytest.mark.parametrize("path", sorted((CONFIGS / "memory").glob("*.yaml")), ids=lambda path: path.stem)
+    def test_has_a_source_in_every_file_that_ships(self, path: Path) -> None:
+        energy = load_memory(path).energy
+        assert energy is None or energy.source
 
 
 @given(

@@ -139,6 +139,7 @@ small.yaml:4:20: accelerator.pe_array.rows: 0 is too small
         ("data={ifmap_bits: 10}", "10 is not allowed\n    allowed: 4, 8, 12, 16, 20, 24, 28, 32 (an element is whole halves of a byte)"),
         ("data={psum_bits: 8}", "8 is not allowed\n    allowed: 16, 32, 64 (elements lie in memory as whole bytes)"),
         ("link={kind: pcie, lanes: 3}", "3 is not allowed\n    allowed: 1, 2, 4, 8, 16"),
+        ("link={kind: pcie, posted_credits: 15}", "posted_credits 15 are 240 bytes, less than one packet\n    write 16 or more"),
         ("link={kind: pcie, max_payload: 1 KiB}", "1 KiB is not allowed\n    allowed: 128 B, 256 B, 512 B"),
         (
             "buffer={organisation: unified, size: 1 KiB, ifmap: 1 KiB}",
@@ -241,6 +242,16 @@ def test_too_few_requests_for_the_latency_are_noticed() -> None:
     )
 
 
+def test_channels_that_never_get_work_are_noticed_and_counted_out() -> None:
+    machine = bus(dma=Dma(read_channels=4, write_channels=3))
+    assert notices(machine) == (
+        "dma.read_channels 4: only 3 of them get work, one for each kind of data; more change nothing",
+        "dma.write_channels 3: only 2 of them get work, one for each kind of data; more change nothing",
+    )
+    assert peaks(machine).bytes_in_flight == peaks(bus(dma=Dma(read_channels=3))).bytes_in_flight
+    assert not notices(bus(dma=Dma(read_channels=3, write_channels=2)))
+
+
 # The link.
 
 
@@ -264,12 +275,13 @@ def test_pcie_rates_equal_the_published_model(shared: Path) -> None:
     with (shared / "golden/pcie/bandwidth_gen3.csv").open() as table:
         for row in csv.DictReader(table):
             for accounting in ("sym", "pub"):
-                timing = link_timing(pcie(lanes=int(row["lanes"][1:]), max_payload=int(row["mps"]), accounting=accounting))
+                port = {"lanes": int(row["lanes"][1:]), "max_payload": int(row["mps"]), "accounting": accounting}
+                timing, cut = link_timing(pcie(**port)), link_timing(pcie(**port, completions="boundary"))
                 expected = {
                     f"tlp_{accounting}_GBps": timing.down_rate,
                     f"wr_{accounting}_GBps": link.write_rate(timing, 4096),
                     f"rd_{accounting}_cplmps_GBps": link.read_rate(timing, 4096),
-                    f"rd_{accounting}_rcb64_GBps": link.read_rate(timing, 4096, completion=64),
+                    f"rd_{accounting}_rcb64_GBps": link.read_rate(cut, 4096),
                     f"duplex_each_{accounting}_GBps": link.duplex_rate(timing, 4096),
                 }
                 for column, rate in expected.items():
@@ -289,6 +301,16 @@ def test_pcie_rates_of_small_transfers_equal_the_published_model(shared: Path) -
             assert [rate / 1e9 for rate in rates] == pytest.approx([float(value) for value in golden], rel=1e-3)
             compared += 1
     assert compared > 20
+
+
+def test_credits_for_posted_data_bound_writes_alone() -> None:
+    """Source: golden/pcie, README: posted-write rate <= credits * 16 / round trip."""
+    wide = pcie(generation=5, lanes=16, posted_credits=1024)
+    assert link.write_rate(link_timing(wide), 4096) == pytest.approx(1024 * 16 / 900e-9, rel=1e-6)
+    assert link_timing(wide).down_rate == link_timing(pcie(generation=5, lanes=16)).down_rate
+    assert "link.posted_credits let writes reach at most 18.2 GB/s" in notices(wide)[-1]
+    assert link_timing(pcie(posted_credits=1024)) == link_timing(pcie())
+    assert link_timing(pcie(round_trip=0, posted_credits=16)) == link_timing(pcie(round_trip=0))
 
 
 @pytest.mark.parametrize(

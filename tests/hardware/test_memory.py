@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.errors import ConfigError
-from accelsim.hardware.memory import Counts, Memory, load_memory
+from accelsim.hardware.memory import Memory, load_memory
 
 FOLDER = Path(__file__).parents[2] / "configs/memory"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -116,6 +116,11 @@ class TestMapping:
         assert [located(memory, burst)["channel"] for burst in (0, 1, 7, 8)] == [0, 1, 7, 0]
         assert memory.peak_rate == pytest.approx(256e9)
 
+    def test_a_channel_alone_is_mapped_as_a_technology_of_one(self):
+        one = load("hbm2", "channels=8", "mapping=ch1 col5 ba2 ch2 bg2 row").alone
+        assert one == load("hbm2")
+        assert one.pieces() == load("hbm2").pieces()
+
     @given(burst=st.integers(0, 2**27 - 1), name=st.sampled_from([path.stem for path in FILES]))
     def test_no_two_bursts_share_bank_row_and_column(self, burst, name):
         memory = load(name)
@@ -125,21 +130,6 @@ class TestMapping:
         (row_shift, _, _), bank_bits = memory.pieces()["row"][0], memory.pieces()["bank"]
         kept = sum(mask << shift for shift, mask, _ in bank_bits) | (burst >> row_shift << row_shift)
         assert located(memory, burst & kept) == place
-
-
-class TestEnergy:
-    def test_of_a_stream_is_what_the_source_counts(self):
-        # Source: golden/dram, DRAMsim3 ddr4_bgi row 5: 74 pJ/B of which 46 are read bursts
-        memory = load("ddr4_2400")
-        counts = Counts(reads=32768, writes=0, activates=343, refreshes=14, hits=32425, misses=0, conflicts=343)
-        energy = memory.energy_pJ(counts, 137_676)
-        size = 32768 * 64
-        assert energy["read"] / size == pytest.approx(45.98, rel=1e-3)
-        assert energy["background"] / size == pytest.approx(22.57, rel=2e-3)
-        assert sum(energy.values()) / size == pytest.approx(74, rel=0.01)
-
-    def test_is_empty_where_no_source_states_it(self):
-        assert load("ddr4_3200").energy_pJ(Counts(1, 0, 1, 0, 0, 1, 0), 100) == {}
 
 
 REFUSED = {
@@ -155,7 +145,8 @@ REFUSED = {
     "tCK=0 ns": "tCK is zero",
     "controller.high=33": "high 33 is more than the write queue holds",
     "controller.preset=dramsim": "Did you mean 'dramsim3'?",
-    "timing.nRFC=9360": "the refresh interval is not longer than a refresh",
+    "timing.nRFC=9360": "a refresh of 9360 clocks every 9360 clocks leaves the banks no time to work",
+    "timing.nREFI=500": "allowed: REFI more than RFC + 162",
     "ranks=2": "allowed: 1",
     "timing.nRRCD=3": "Did you mean 'nRCD'?",
 }

@@ -31,15 +31,22 @@ def ddr4(controller: str = "dramsim3", **timing: int) -> Memory:
     return load_memory(FOLDER / "ddr4_2400_row.yaml", [*control, *(f"timing.{name}={value}" for name, value in changes.items())])
 
 
+def stepped(channel, now: int) -> tuple[int, int, int] | None:
+    """Have the controller work; tag, kind and arrival of the request whose column command that was."""
+    e = control.step(channel, now)
+    return None if e == state.NONE else tuple(int(channel[e + field]) for field in (state.TAG, state.KIND, state.ARRIVAL))
+
+
 def served(memory: Memory, requests: Sequence[tuple[int, int, int]]) -> list[int]:
     """When the data of each request (clock, burst, kind) has passed the bus."""
     channel = state.new_state(*packed(memory, state.PARAMETERS))
     done, pending, now = [0] * len(requests), list(enumerate(requests)), 0
     while True:
         if state.next_event(channel) <= now:
-            tag = control.step(channel, now)
-            if tag != state.NONE:
-                assert named(channel, "DONE_KIND", "DONE_ARRIVAL") == [requests[tag][2], requests[tag][0]]
+            request = stepped(channel, now)
+            if request:
+                tag, kind, arrival = request
+                assert (kind, arrival) == (requests[tag][2], requests[tag][0])
                 (done[tag],) = named(channel, "LAST_DATA")
         while pending and pending[0][1][0] <= now:
             tag, (_, burst, kind) = pending.pop(0)
@@ -186,9 +193,9 @@ def test_every_request_is_served_once_and_the_bus_holds_one_burst_at_a_time(name
     channel = state.new_state(*packed(memory, state.PARAMETERS))
     tag, now, ends, done = 0, 1, [], {}
     while len(done) < len(bursts):
-        which = control.step(channel, now) if state.next_event(channel) <= now else state.NONE
-        if which != state.NONE:
-            end, kind, arrival = named(channel, "LAST_DATA", "DONE_KIND", "DONE_ARRIVAL")
+        request = stepped(channel, now) if state.next_event(channel) <= now else None
+        if request:
+            (end,), (which, kind, arrival) = named(channel, "LAST_DATA"), request
             assert which not in done
             assert kind == kinds[which]
             assert end >= arrival + memory.read_latency("hit") - memory.resolved["CL"] + min(memory.resolved["CL"], memory.resolved["CWL"])

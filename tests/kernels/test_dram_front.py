@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import technologies, technology
 
+from accelsim.engines import fast
 from accelsim.hardware.memory import Memory, load_memory, packed
 from accelsim.kernels.dram import controller, front, inorder, state
+from accelsim.kernels.replay import REQUEST
 from accelsim.validation import dram, streams
 
 DDR4 = Path(__file__).parents[2] / "configs" / "memory" / "ddr4_2400.yaml"
@@ -28,14 +30,15 @@ def through_front(
     """When each access was taken (writes) or had its data (reads), and what was counted; as the engines use it."""
     layout = state if kind == front.FULL else inorder
     s, f = layout.new_state(*packed(memory, layout.PARAMETERS)), front.new_front(kind, max(1, len(arrivals)))
-    ends, done = np.zeros((max(1, len(arrivals)), 3), np.int64), {}
+    requests, ended, done = open_requests(len(arrivals)), np.zeros(len(arrivals), np.int64), {}
 
     def until(clock: int) -> None:
         while front.due(f) < clock:
             if ahead:
-                count = front.run(s, f, clock, ends.reshape(-1))
-                assert [arrivals[tag][2] for _, tag, _ in ends[:count]] == [way for way, _, _ in ends[:count]]
-                done.update({int(tag): int(time) for _, tag, time in ends[:count]})
+                for tag in ended[: front.run(s, f, clock, requests, ended, 3, 2)].tolist():
+                    assert requests.left[tag] == 0
+                    assert requests.when[tag] % 3 == 2
+                    done[tag] = int(requests.when[tag]) // 3
                 continue
             now = front.due(f)
             taken, read, time = front.tick(s, f)
@@ -51,6 +54,11 @@ def through_front(
     return done, [int(s[getattr(layout, name)]) for name in names]
 
 
+def open_requests(count: int) -> np.recarray:
+    """As many requests of one access each."""
+    return fast.rows(REQUEST, count, left=1)
+
+
 def by_hand(memory: Memory, arrivals: list[tuple[int, int, int]], end: int) -> tuple[dict[int, int], list[int]]:
     """The same, clock by clock."""
     s, done, waiting, now = state.new_state(*packed(memory, state.PARAMETERS)), {}, list(enumerate(arrivals)), -1
@@ -59,8 +67,8 @@ def by_hand(memory: Memory, arrivals: list[tuple[int, int, int]], end: int) -> t
         if now == end:
             controller.flush(s, now)
         if state.next_event(s) <= now:
-            tag = controller.step(s, now)
-            done.update({tag: int(s[state.LAST_DATA])} if tag >= 0 and s[state.DONE_KIND] == READ else {})
+            e = controller.step(s, now)
+            done.update({int(s[e + state.TAG]): int(s[state.LAST_DATA])} if e != state.NONE and s[e + state.KIND] == READ else {})
         if waiting and waiting[0][1][0] <= now and state.room(s, waiting[0][1][2]):
             tag, (_, burst, way) = waiting.pop(0)
             controller.admit(s, now, burst, way, tag)

@@ -5,67 +5,11 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from naive_jobs import planes_one_by_one
 
-from accelsim.kernels.schedule import map_requests, strided_jobs
+from accelsim.kernels.schedule.planes import map_requests, strided_jobs
 
 RULES = st.tuples(st.sampled_from([1, 8, 40]), st.sampled_from([1, 4, 16]), st.integers(1, 3))
-
-
-def near(end, start, min_skip, access):
-    return (start - end < min_skip) | (start // access * access <= -(-end // access) * access)
-
-
-def closed(start, row_bytes, pitch, min_skip, access):
-    """Rows at a pitch are one run: wherever they lie if rows lie differently within accesses, or else where they do."""
-    if pitch % access == 0:
-        return bool(near(start + row_bytes, start + pitch, min_skip, access))
-    return pitch - row_bytes < max(min_skip, access)
-
-
-def lines(starts, sizes):
-    jobs = np.zeros((starts.size, 6), dtype=np.int64)
-    jobs[:, 0], jobs[:, 1], jobs[:, 2], jobs[:, 4] = starts, sizes, 1, 1
-    return jobs
-
-
-def unrolled(jobs, count, pitch):
-    """Each of several rows (or planes) a job of its own."""
-    if (jobs[:, count] == 1).all():
-        return jobs
-    found = []
-    for job in jobs:
-        for number in range(job[count]):
-            one = job.copy()
-            one[0] += number * job[pitch]
-            one[count], one[pitch] = 1, 0
-            found.append(one)
-    return np.array(found)
-
-
-def planes_one_by_one(request, live, rules):
-    """Jobs of one request."""
-    start, pitch, first, _, _, rows, row_bytes, row_pitch = request.tolist()
-    min_skip, access, dims = rules
-    planes = first + np.flatnonzero(live)
-    if not planes.size:
-        return np.zeros((0, 6), dtype=np.int64)
-    if rows > 1 and closed(start, row_bytes, row_pitch, min_skip, access):
-        row_bytes, rows = (rows - 1) * row_pitch + row_bytes, 1
-    if rows == 1 and closed(start, row_bytes, pitch, min_skip, access):
-        starts = start + planes * pitch
-        apart = np.flatnonzero(~near(starts[:-1] + row_bytes, starts[1:], min_skip, access))
-        begin, end = starts[np.append(0, apart + 1)], starts[np.append(apart, planes.size - 1)] + row_bytes
-        return lines(begin, end - begin)
-    heads = np.append(0, np.flatnonzero(np.diff(planes) != 1) + 1)
-    counts = np.diff(np.append(heads, planes.size))
-    jobs = lines(start + planes[heads] * pitch, np.full(heads.size, row_bytes))
-    if rows == 1:
-        jobs[:, 2], jobs[:, 3] = counts, pitch
-    else:
-        jobs[:, 2], jobs[:, 3], jobs[:, 4], jobs[:, 5] = rows, row_pitch, counts, pitch
-    if dims < 3:
-        jobs = unrolled(jobs, 4, 5)
-    return unrolled(jobs, 2, 3) if dims < 2 else jobs
 
 
 @st.composite

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim import engines
-from accelsim.hardware import Accelerator
+from accelsim.hardware import Accelerator, link_timing
+from accelsim.hardware.links import BusLink, PcieLink
 from accelsim.report import Result, chrome
 from accelsim.schedule import build
 from accelsim.schedule.tables import READ, Schedule
@@ -172,6 +173,25 @@ def test_counters_tell_occupancy_and_bandwidth(run: tuple[Trace, Schedule, Timel
     seconds = np.diff([event["ts"] for event in rates]) / 1e6
     moved = sum((event["args"]["read"] + event["args"]["write"]) * 1e9 * part for event, part in zip(rates[:-1], seconds, strict=True))
     assert moved == pytest.approx(times.bytes_moved.sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize("link", [BusLink(kind="bus"), PcieLink(kind="pcie", generation=1, lanes=4)], ids=lambda link: link.kind)
+def test_the_link_carries_what_the_engine_counted_each_way(link: BusLink | PcieLink) -> None:
+    trace, schedule, _, plain = replayed()
+    machine = plain.model_copy(update={"link": link})
+    times = engines.replay(schedule, machine)
+    whole = read(chrome.timeline(trace, schedule, times, machine))
+    counters = [event for event in whole["traceEvents"] if event["name"] == "link GB/s"]
+    seconds = np.diff([event["ts"] for event in counters]) / 1e6
+    ways = ("down", "up")
+    down, up = (sum(event["args"][way] * 1e9 * part for event, part in zip(counters[:-1], seconds, strict=True)) for way in ways)
+    timing = link_timing(machine)
+    # What a wire carried is its busy time at its rate; requests are rounded up to a picosecond each.
+    assert down == pytest.approx(times.link_down_busy * timing.down_rate / 1e12, rel=1e-3)
+    assert up == pytest.approx(times.link_up_busy * timing.up_rate / 1e12, rel=1e-3)
+    assert down + up == pytest.approx((times.bytes_moved + times.overhead_bytes).sum(), rel=1e-3)
+    groups = {event["args"]["name"] for event in whole["traceEvents"] if event["name"] == "process_name"}
+    assert groups == {"PE array", "DMA", "buffer", "link", "DRAM"}
 
 
 def test_a_limit_keeps_layers_whole_and_says_what_is_gone(run: tuple[Trace, Schedule, Timeline, Accelerator]) -> None:

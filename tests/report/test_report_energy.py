@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import astuple, fields, replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +13,13 @@ from report_samples import DENSE_TRANSFERS, accelerator, comparison, dense, mark
 
 from accelsim import dataflows
 from accelsim.hardware import Data, PeArray
+from accelsim.hardware.dram import BankedDram
 from accelsim.hardware.energy import Energy as Table
+from accelsim.hardware.memory import load_memory
 from accelsim.hardware.operands import Reads, operand_reads
 from accelsim.report import Result
 from accelsim.report.energy import PARTS, Energy, Events, energy
+from accelsim.timeline import DRAM_COUNTS
 
 ARRAY, DATA = PeArray(rows=2, cols=4), Data()
 PRICE = accelerator().prices
@@ -144,6 +149,20 @@ def test_the_machines_own_table_is_used() -> None:
     dear = Table(dram=machine.energy.dram.model_copy(update={"read": 2 * machine.energy.dram.read, "write": 2 * machine.energy.dram.write}))
     result = Result.of(trace(), machine.model_copy(update={"energy": dear}), schedule(), timeline())
     assert result.energy_uj["dram"] == pytest.approx(2 * dense().energy_uj["dram"])
+
+
+def test_a_technology_costs_what_its_file_says_and_its_activates() -> None:
+    technology = load_memory(Path(__file__).parents[2] / "configs/memory/ddr4_2400.yaml")
+    machine = accelerator().model_copy(update={"dram": BankedDram(kind="banked", technology=technology)})
+    opened = np.zeros((1, len(DRAM_COUNTS)), np.int64)
+    opened[0, DRAM_COUNTS.index("activates")] = 50
+    spent = Result.of(trace(), machine, schedule(), replace(timeline(), dram_counts=opened)).energy_uj
+    quiet = Result.of(trace(), machine, schedule(), timeline()).energy_uj
+    assert technology.energy is not None
+    assert spent["dram"] - quiet["dram"] == pytest.approx(50 * technology.energy.activate_pJ / 1e6)
+    read = dense().energy_uj["dram"] / PRICE.dram_read
+    assert quiet["dram"] < read * technology.energy.read_pJ * 1e6 / technology.burst
+    assert spent["static"] > 10 * dense().energy_uj["static"]
 
 
 def test_comparisons_tell_energy_and_its_ratio() -> None:

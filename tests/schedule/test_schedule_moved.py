@@ -17,7 +17,8 @@ from accelsim.errors import ConfigError
 from accelsim.hardware import Data, load_accelerator
 from accelsim.hardware.tilings import ORDERS
 from accelsim.kernels.recount import Descriptors, Limits, recount
-from accelsim.kernels.schedule import moved_bytes, undominated
+from accelsim.kernels.schedule.jobs import moved_bytes
+from accelsim.kernels.schedule.ladder import undominated
 from accelsim.schedule import build
 from accelsim.schedule.geometry import Geometry
 from accelsim.schedule.loops import Tiling, extents

@@ -157,14 +157,30 @@ class TestATableNeverSeen:
         ("row", "fault"),
         [
             ("sequence,,8,1,300,,0.5", ":2: pattern 'sequence' is unknown; allowed: seq_r, seq_w, "),
-            ("rand,L=1,8,1,300,,0.5", ":2: pattern 'rand' needs the parameter 'F'"),
-            ("rand,L=0;F=64,8,1,300,,0.5", ":2: pattern 'rand' cannot be made of these parameters"),
-            ("holes,C=196;p=1,8,1,300,,0.5", "p must be below 1"),
+            ("seq_reads,,8,1,300,,0.5", "Did you mean 'seq_r'?"),
+            ("rand,L=1,8,1,300,,0.5", ":2: pattern 'rand': needs the parameter 'F'; its parameters: L, F"),
+            ("rand,L=0;F=64,8,1,300,,0.5", ":2: pattern 'rand': L=0; allowed: whole numbers from 1 to "),
+            ("rand,L=1.5;F=64,8,1,300,,0.5", ":2: pattern 'rand': L=1.5; allowed: whole numbers from 1 to "),
+            ("rand,L=nan;F=64,8,1,300,,0.5", ":2: 'nan' is not a finite number"),
+            ("rand,L=1;L=2;F=64,8,1,300,,0.5", ":2: the parameter 'L' stands more than once"),
+            ("rand,L=2;F=64,8,1,300,,0.5", "runs of L=2 bursts do not fit into F=64 bytes"),
+            ("rand,L=1;F=1e30,8,1,300,,0.5", "F=1e+30; allowed: whole numbers from 64 to 68,719,476,736"),
+            ("rw,T=4;offset=0;rr=1,8,1,300,,0.5", "pattern 'rw': needs the parameter 'off'"),
+            ("rw,T=4;off=-64;rr=1,8,1,300,,0.5", "pattern 'rw': off=-64; allowed: whole numbers from 0"),
+            ("holes_ser,C=196;p=0.5;stup=3,8,1,300,,0.5", "'stup' is none of its parameters\n    allowed: C, p, setup, gap4"),
+            ("holes_ser,C=196;p=0.5;stup=3,8,1,300,,0.5", "Did you mean 'setup'?"),
+            ("tile,w=128;P=64;h=2,8,1,300,,0.5", "a tile of w=128 bytes is wider than the image, P=64"),
+            ("holes,C=1;p=1,8,1,300,,0.5", "C=1 with p=1 leaves 0 of 300 words in 67,108,864 channels"),
+            ("holes,C=1;p=-0.5,8,1,300,,0.5", "p=-0.5; allowed: numbers from 0 to 1"),
             ("holes,C:196,8,1,300,,0.5", "'C:196' is not name=value"),
+            ("holes_ser,C=196;p=0.5;setup=-3,8,1,300,,0.5", "setup is -3; allowed: whole numbers from 0 to 1,048,576 clocks"),
+            ("holes_ser,C=196;p=0.5;setup=1e30,8,1,300,,0.5", "setup is 1e+30; allowed: whole numbers from 0 to"),
             ("seq_r,,0,1,300,,0.5", ":2: ot is 0"),
+            ("seq_r,,8,999999999999,300,,0.5", ":2: gap is 1e+12; allowed: whole numbers from 0 to 1,048,576 clocks"),
             ("seq_r,,8,1,0,,0.5", ":2: 0 words; allowed: 1 to "),
+            ("seq_r,,8,1,300,,95.2", ":2: bus_util is 95.2; it is a part of all clocks, above 0, as 0.95, not in percent"),
             ("seq_r,,8,1,300,00000000,0.5", ":2: crc32 00000000 belongs to another stream"),
-            ("seq_r,,8,1,300,,0", ":2: the reference is 0"),
+            ("seq_r,,8,1,300,,0", ":2: bus_util is 0; it is a part of all clocks, above 0"),
             ("seq_r,,8,1,300,,much", "column 7 (bus_util): 'much' is not a finite number"),
         ],
     )
@@ -173,12 +189,24 @@ class TestATableNeverSeen:
             dram.validate(technology("ddr4_2400"), table(tmp_path, row))
         assert fault in str(told.value)
 
+    def test_notes_among_the_parameters_change_nothing(self, tmp_path):
+        path = table(tmp_path, "seq_r,,8,1,300,,0.5", "seq_r,useful_bytes=7;image=3,8,1,300,,0.5")
+        plain, noted = dram.validate(technology("ddr4_2400"), path).rows
+        assert plain.model == noted.model
+
     def test_a_second_table_of_other_rows_is_refused(self, tmp_path):
         path = table(tmp_path, "seq_r,,8,1,300,,0.5")
         (tmp_path / "other").mkdir()
         second = table(tmp_path / "other", "seq_w,,8,1,300,,0.5")
         with pytest.raises(ModelError, match="has no row of"):
             dram.validate(technology("ddr4_2400"), path, second=second)
+
+
+def test_a_technology_of_several_channels_is_judged_by_one_of_them(tmp_path):
+    many = load_memory(FOLDER / "hbm2.yaml", ["channels=8", "mapping=ch3 col5 ba2 bg2 row"])
+    path = table(tmp_path, "rand,L=3;F=1048576,16,1,400,,0.5", "seq_r,,4,1,400,,0.5")
+    one = dram.validate(technology("hbm2"), path)
+    assert dram.validate(many, path).lines() == one.lines()
 
 
 class TestVerdicts:

@@ -106,6 +106,7 @@ def test_another_network_without_a_mapping_is_told_and_not_judged(tmp_path, mach
     comparison = validate(machine, tables)
     assert [row.verdict for row in comparison.rows] == ["told", "told"]
     assert all(0.5 < row.model / row.reference < 1.5 for row in comparison.rows)
+    assert comparison.lines()[-1] == "2 of 2 rows pass; 2 of them told, not judged"
 
 
 def test_a_mapping_in_strips_runs(tmp_path, machine):

@@ -40,11 +40,11 @@ def stream(s: Int, bursts: Int, kinds: Int, outstanding: int, gap: int, setup: i
             flying -= reads[low]
             low += 1
         if next_event(s) <= now:
-            tag = step(s, now)
-            if tag != NONE:
-                ends[high], reads[high] = s[at.LAST_DATA], 1 - s[at.DONE_KIND]
-                if s[at.DONE_KIND] == READ:
-                    latency[tag] = s[at.LAST_DATA] - 1 - s[at.DONE_ARRIVAL]
+            e = step(s, now)
+            if e != NONE:
+                ends[high], reads[high] = s[at.LAST_DATA], 1 - s[e + at.KIND]
+                if s[e + at.KIND] == READ:
+                    latency[s[e + at.TAG]] = s[at.LAST_DATA] - 1 - s[e + at.ARRIVAL]
                 high += 1
         wait = earliest(now, i, kinds, flying, ends[low], last, outstanding, gap, setup)
         if wait <= now:

@@ -8,6 +8,8 @@ A channel that nobody waits for is left alone, and catches up when the next acce
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,8 +17,11 @@ from accelsim.kernels.compile import inlined, kernel
 from accelsim.kernels.dram import inorder, state
 from accelsim.kernels.dram.controller import admit, flush, step
 from accelsim.kernels.dram.state import NEVER, NONE, READ, WRITE, idle, next_event, room
+from accelsim.kernels.dram.vectors import rarely
 
 Int = NDArray[np.int64]
+Rows = Any
+"""A numpy record array; mypy does not know the fields of records."""
 
 FULL, IN_ORDER = 0, 1
 CONTROLLER, HEAD, COUNT, AFTER, OPEN, WAKE = range(6)
@@ -87,10 +92,10 @@ def rest(s: Int, f: Int, clock: int) -> None:
 @inlined
 def arrive(s: Int, f: Int, clock: int, burst: int, count: int, kind: int, tag: int) -> None:
     """Accesses from `burst` on arrive at `clock`, which is not yet done; the caller has seen that there is room in the ring."""
-    if f[OPEN] == 0:
+    if rarely(f[OPEN] == 0):
         rest(s, f, clock)
     last = f[HEAD] + SIZE * f[COUNT]
-    if last >= f.size:
+    if rarely(last >= f.size):
         last -= f.size - RING
     f[last + CLOCK], f[last + BURST], f[last + KIND], f[last + TAG], f[last + LEFT] = clock, burst, kind, tag, count
     f[COUNT] += 1
@@ -141,9 +146,9 @@ def tick(s: Int, f: Int) -> tuple[int, int, int]:
     now, head = f[WAKE], f[HEAD]
     taken, read, end = NONE, NONE, 0
     if next_event(s) <= now:
-        tag = step(s, now)
-        if tag != NONE and s[state.DONE_KIND] == READ:
-            read, end = tag, s[state.LAST_DATA]
+        e = step(s, now)
+        if e != NONE and s[e + state.KIND] == READ:
+            read, end = s[e + state.TAG], s[state.LAST_DATA]
             f[OPEN] -= 1
     if f[COUNT] > 0 and f[head + CLOCK] <= now and room(s, f[head + KIND]):
         admit(s, now, f[head + BURST], f[head + KIND], f[head + TAG])
@@ -156,52 +161,62 @@ def tick(s: Int, f: Int) -> tuple[int, int, int]:
     return int(taken), int(read), int(end)
 
 
+@inlined
+def ended(requests: Rows, r: int, when: int, done: Int, count: int) -> int:
+    """An access of request `r` ends; how many requests are done now."""
+    request = requests[r]
+    request.when = max(request.when, when)
+    request.left -= 1
+    done[count] = r
+    return count + 1 if request.left == 0 else count
+
+
 @kernel
-def run(s: Int, f: Int, until: int, ends: Int) -> int:
-    """Do the clock that is due and all on which nothing that is yet to arrive has any bearing; how many ends they gave.
+def run(s: Int, f: Int, until: int, requests: Rows, done: Int, channels: int, channel: int) -> int:
+    """Do the clock that is due and all on which nothing that is yet to arrive has any bearing; how many requests are done by that.
 
     As long as something waits in the ring, what arrives later comes behind it, and each clock is known. Without, it stops before `until`
-    or at the first end, which may let others send. `tick` is the same for one clock.
+    or at the first request that is done, which may let others send. `tick` is the same for one clock.
 
-    Shapes:  ends int64 [3 * accesses in flight]: of each READ whose end is known or WRITE that was taken: that, its tag, its clock
+    Shapes:  requests [in flight]: by tag; of each access whose end is known (READ) or that was taken (WRITE) one is taken off `left`, and
+             `when` is raised to clock * `channels` + `channel`; done int64 [in flight]: those with none left, in order
     """
     at = 0
-    if f[CONTROLLER] != FULL:
+    if rarely(f[CONTROLLER] != FULL):
         while f[COUNT] > 0:
-            ends[at], ends[at + 1], ends[at + 2] = pass_one(s, f)
-            at += 3
-        return at // 3
-    now, count, opened = f[WAKE], f[COUNT], f[OPEN]
-    head = f[HEAD]
-    clock = f[head + CLOCK] if count > 0 else NEVER
-    burst, kind, whose, left = f[head + BURST], f[head + KIND], f[head + TAG], f[head + LEFT]
+            _, tag, end = pass_one(s, f)
+            at = ended(requests, tag, end * channels + channel, done, at)
+        return at
+    now, count, opened, head = f[WAKE], f[COUNT], f[OPEN], f[HEAD]
+    clock, kind = f[head + CLOCK] if count > 0 else NEVER, f[head + KIND]
     event = next_event(s)
     while True:
         if event <= now:
-            tag = step(s, now)
-            if tag != NONE and s[state.DONE_KIND] == READ:
-                ends[at], ends[at + 1], ends[at + 2] = READ, tag, s[state.LAST_DATA]
-                at += 3
+            e = step(s, now)
+            if e != NONE and s[e + state.KIND] == READ:
+                at = ended(requests, s[e + state.TAG], s[state.LAST_DATA] * channels + channel, done, at)
                 opened -= 1
-        if clock <= now and room(s, kind):
-            admit(s, now, burst, kind, whose)
+        after, time = now + 1, max(now, clock)
+        event = max(next_event(s), after)
+        while time < event and room(s, kind):
+            admit(s, time, f[head + BURST], kind, f[head + TAG])
             if kind == WRITE:
-                ends[at], ends[at + 1], ends[at + 2] = WRITE, whose, now
-                at += 3
+                at = ended(requests, f[head + TAG], time * channels + channel, done, at)
                 opened -= 1
-            burst, left = burst + 1, left - 1
-            if left == 0:
+            f[head + BURST] += 1
+            f[head + LEFT] -= 1
+            if f[head + LEFT] == 0:
                 head, count = head + SIZE if head + SIZE < f.size else RING, count - 1
-                clock = f[head + CLOCK] if count > 0 else NEVER
-                burst, kind, whose, left = f[head + BURST], f[head + KIND], f[head + TAG], f[head + LEFT]
-        after, event = now + 1, next_event(s)
-        now = max(after, min(event, clock) if room(s, kind) else event)
-        if opened == 0 or (count == 0 and (at > 0 or now >= until)):
+                clock, kind = f[head + CLOCK] if count > 0 else NEVER, f[head + KIND]
+            after = time + 1
+            time = max(after, clock)
+            event = max(next_event(s), after)
+        if rarely(count == 0) and (opened == 0 or at > 0 or event >= until):
             break
-    f[WAKE], f[COUNT], f[OPEN], f[HEAD] = now, count, opened, head
-    f[head + BURST], f[head + LEFT] = burst, left
+        now = event
+    f[WAKE], f[COUNT], f[OPEN], f[HEAD] = event, count, opened, head
     f[AFTER] = after
-    return at // 3
+    return at
 
 
 @kernel

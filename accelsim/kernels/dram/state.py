@@ -19,7 +19,7 @@ READ, WRITE, ACTIVATE, PRECHARGE = 0, 1, 2, 3
 STAGED, STRICT = 0, 1
 HIT, MISS, CONFLICT = 0, 1, 2
 BARRIER = 2
-ANY, COLUMNS_ONLY, ROWS = 0, 1, 2
+ANY, COLUMNS_ONLY, ROWS_ONLY = 0, 1, 2
 
 PARAMETERS = (
     "banks", "banks_per_group", "bank_queue", "read_queue", "write_queue", "high", "low", "hit_cap", "controller", "dual_command",
@@ -39,35 +39,38 @@ the watermark. `row_shift`: bits of a burst index below its row."""
 ) = range(33)  # fmt: skip
 (
     PIECES,  # bank bits: pieces of (shift, mask, place) from PIECE_AT on
-    COMMAND_TIME, LAST_BANK, KEY, CHOICE,  # when the next command is issued; the bank of the last one; what `choose` has found
-    TRANSFER_TIME, DRAINING, SERVING, QUEUED, ONLY, STALE, FREE, SEQUENCE, DONE, DONE_KIND, DONE_ARRIVAL, FAW_SLOT,
+    COMMAND_TIME, CHOICE, COMMAND, LAST_BANK,  # the next command: when, of which bank, which; the number of the bank of the last one
+    TRANSFER_TIME, DRAINING, MOVING, SERVING, QUEUED, ONLY, STALE, FREE, SEQUENCE, FAW_SLOT, READ_END, WRITE_END,
     REFRESH_DUE, RANK_READ, RANK_WRITE, RANK_ACTIVATE, RANK_PRECHARGE,  # not before
     READS, WRITES, ACTIVATES, PRECHARGES, REFRESHES, HITS, MISSES, CONFLICTS, LAST_DATA,  # counters; end of the last data
 ) = range(33, 64)  # fmt: skip
+"""DRAINING: writes still to be moved before reads are again; MOVING: READ or WRITE, which are moved;
+READ_END, WRITE_END: clocks from a column command to the end of its data."""
 WAITING = 64  # + kind: requests that the controller holds (staged: those that no bank's queue has taken)
-MOVABLE, COLUMN_USERS, ROW_USERS, LATER_BANKS = 66, 68, 69, 70
+MOVABLE, COLUMN_USERS, ROW_USERS, OPEN_BANKS = 66, 68, 69, 70
 """Sets of banks, a bit each. MOVABLE + kind: those whose queue has room and for which requests wait; COLUMN_USERS, ROW_USERS: those that
-have a use for a column, or a row command; LATER_BANKS: those after LAST_BANK."""
-FAW_AT = 72  # four ACT times + four_activates
+have a use for a column, or a row command; OPEN_BANKS: those with an open row."""
+FLOOR = 72  # + command: no bank may have that row command before
+FAW_AT = 76  # four ACT times + four_activates
 PIECE_AT = 80
 MAX_BANKS = 64
 GROUP_AT = 112  # + GROUP_SIZE * group: not before, by command
 GROUP_SIZE = 4
 BANK_AT = GROUP_AT + GROUP_SIZE * MAX_BANKS
 (
-    OPEN_ROW, GROUP, NUMBER, BIT, READY, READY_WRITE, READY_ROW, COLUMN_KIND, ROW_COMMAND,
-    COLUMN_TIME, COLUMN_TIME_WRITE, PRECHARGE_TIME, ACTIVATE_TIME, COLUMNS, TOUCH, LENGTH,
-    HEAD, HEAD_WRITE, TAIL, TAIL_WRITE, QUEUED_HITS, QUEUED_HITS_WRITE, FIRST_HIT, FIRST_HIT_WRITE,
-    FIRST_WAITING, FIRST_WAITING_WRITE, LAST_WAITING, LAST_WAITING_WRITE, LATER,
-) = range(29)  # fmt: skip
+    NOT_BEFORE, NOT_BEFORE_WRITE, NOT_BEFORE_ACTIVATE, NOT_BEFORE_PRECHARGE, GROUP, NUMBER, BIT,
+    OPEN_ROW, ROW_COMMAND, COLUMNS, TOUCH, LENGTH, QUEUED_HITS, QUEUED_HITS_WRITE, FIRST_HIT, FIRST_HIT_WRITE,
+    FIRST_WAITING, FIRST_WAITING_WRITE,
+) = range(18)  # fmt: skip
+REQUESTS = 20
 BANK_SIZE = 32
-"""Of a bank: BIT: its bit in a set, LATER: those of the banks after it; READY + kind, READY_ROW: from when it could use a column command or
-ROW_COMMAND, NEVER where it has no use for it; COLUMN_KIND: READ, WRITE or EITHER; HEAD to TAIL: its queue, by kind; FIRST_WAITING to
-LAST_WAITING: what waits for that."""
-EITHER = 2
+"""Of a bank: BIT: its bit in a set; ROW_COMMAND: ACTIVATE or PRECHARGE, whichever is next; COLUMNS: column
+commands since the row was opened; LENGTH: requests in its queue. REQUESTS + 2 * kind: NEXT and PREVIOUS of a ring of requests, in the
+order of their arrival: first those in the queue, then, from FIRST_WAITING + kind on, those that wait for a place in it."""
 REQUEST_AT = BANK_AT + BANK_SIZE * MAX_BANKS
-NEXT, PREVIOUS, BANK, ROW, KIND, TAG, ORDER, ARRIVAL = range(8)
+NEXT, PREVIOUS, ROW, KIND, TAG, ORDER, ARRIVAL = range(7)
 REQUEST_SIZE = 8
+"""ORDER: when it joined its bank's queue."""
 
 
 @kernel
@@ -85,20 +88,19 @@ def new_state(parameters: Int, pieces: Int) -> Int:
         for part in range(3):
             s[PIECE_AT + 3 * k + part] = pieces[k, part]
     s[COMMAND_TIME] = s[TRANSFER_TIME] = NEVER
-    s[LAST_BANK] = s[CHOICE] = s[LATER_BANKS] = NONE
-    s[KEY] = NEVER << 8
+    s[CHOICE], s[LAST_BANK] = NONE, s[BANKS] - 1
+    s[READ_END], s[WRITE_END] = s[READ_LATENCY] + s[BURST], s[WRITE_LATENCY] + s[BURST]
     s[REFRESH_DUE] = s[REFRESH_INTERVAL]
-    s[DONE] = NONE
     for b in range(s[BANKS]):
         bank = BANK_AT + BANK_SIZE * b
         s[bank + NUMBER] = b
         s[bank + OPEN_ROW] = NONE
         s[bank + GROUP] = GROUP_AT + GROUP_SIZE * (b // s[BANKS_PER_GROUP])
         s[bank + BIT] = np.int64(1) << np.int64(b)
-        s[bank + LATER] = np.int64(-2) << np.int64(b)
-        s[bank + READY : bank + READY_ROW + 1] = NEVER
-        s[bank + HEAD : bank + TAIL_WRITE + 1] = NONE
-        s[bank + FIRST_WAITING : bank + LAST_WAITING_WRITE + 1] = NONE
+        s[bank + ROW_COMMAND] = ACTIVATE
+        for kind in range(2):
+            ring = bank + REQUESTS + 2 * kind
+            s[ring + NEXT] = s[ring + PREVIOUS] = s[bank + FIRST_WAITING + kind] = ring
     s[FREE] = REQUEST_AT
     for k in range(requests):
         e = REQUEST_AT + REQUEST_SIZE * k
@@ -121,6 +123,14 @@ def locate(s: Int, burst: int) -> int:
 def first_of(banks: int) -> int:
     """The record of the first bank of a set that is not empty."""
     return int(BANK_AT + BANK_SIZE * lowest(banks))
+
+
+@inlined
+def next_of(banks: int, last: int) -> tuple[int, int]:
+    """The record of the bank of a set that comes first after number `last`, and the set without it."""
+    later = banks & (-2 << last)
+    one = later if later != 0 else banks
+    return first_of(one), banks ^ (one & -one)
 
 
 @inlined

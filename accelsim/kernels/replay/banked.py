@@ -16,6 +16,7 @@ from typing import NamedTuple
 from accelsim.kernels.compile import inlined, kernel
 from accelsim.kernels.dram.front import arrive, due, run
 from accelsim.kernels.dram.state import NEVER as NO_CLOCK
+from accelsim.kernels.dram.vectors import rarely
 from accelsim.kernels.replay.steps import (
     count_drained,
     count_stored,
@@ -43,8 +44,8 @@ from accelsim.kernels.replay.tables import (
 )
 
 REQUEST = "transfer channel direction left when number job down_time"
-"""A request in flight: accesses still to end, and the latest end of those that have (reads: ps; writes: clock * DRAM channels + channel);
-`number`: of its grant."""
+"""A request in flight: accesses still to end, and the latest end of those that have (clock * DRAM channels + channel; of reads that are
+done: ps); `number`: of its grant."""
 FLYING, READ_SLOT, READ_END_SLOT, FREE, UNSETTLED, FIRST, COUNT = 0, 1, 2, 3, 4, 5, 7
 """Requests whose end is not booked; ring of reads' ends: its oldest entry, and where the next end goes; free request records; whether there
 may be something that follows without a further grant; FIRST, COUNT + direction: the ring of requests that the DRAM is done with."""
@@ -55,7 +56,7 @@ class Dram(NamedTuple):
 
     Units:   `clock`, `latency` ps (`latency`: of a read in the controller); `bursts` of an access of the DMA engine
     Shapes:  `states`, `fronts` int64 [channels, ...]; `pieces` int64 [pieces, 3]: shift, mask and place of the bits of the channel number;
-             `requests` [in flight]; `free` int64 [in flight]: a stack of their numbers; `ends` int64 [3 * accesses in flight]: as of `run`;
+             `requests` [in flight]; `free` int64 [in flight]: a stack of their numbers; `done` int64 [in flight]: as of `run`;
              `waiting` int64 [READ WRITE, in flight]: rings of requests that the DRAM is done with, in the order of `when`, then grant;
              `left` int64 [transfers]: requests to end, and 1 until all are granted; `job_left` int64 [dma channels, outstanding
              descriptors]: likewise; `job_free`: stacks of those, their heights in column 0; `counters` int64 [9]
@@ -69,7 +70,7 @@ class Dram(NamedTuple):
     pieces: Int
     requests: Rows
     free: Int
-    ends: Int
+    done: Int
     waiting: Int
     left: Int
     job_left: Int
@@ -88,7 +89,7 @@ def present_since(machine: Machine, state: State, dram: Dram, c: int) -> int:
     """Since when channel `c` presents its next request; BLOCKED while that depends on an end not yet known."""
     channel = state.channels[c]
     time = max(channel.earliest, state.request_end[c, channel.request_slot])
-    if channel.fresh:
+    if rarely(channel.fresh != 0):
         time = max(time, state.descriptor_end[c, channel.descriptor_slot])
         if channel.chained and not machine.pipelined:
             time = BLOCKED if dram.left[channel.transfer] > 1 else max(time, channel.ended + machine.setup)
@@ -100,7 +101,7 @@ def send(machine: Machine, state: State, dram: Dram, c: int, size: int, edge: in
     """Grant a request of channel `c`: up the link, and its bursts to their DRAM channels."""
     channel, counters = state.channels[c], dram.counters
     cost = state.sizes[channel.direction, size]
-    clock = round_up(occupy(state.parts[UP], edge, cost.up_time) + machine.latency_up, dram.clock) // dram.clock
+    clock = -(-(occupy(state.parts[UP], edge, cost.up_time) + machine.latency_up) // dram.clock)
     counters[FREE] -= 1
     r = dram.free[counters[FREE]]
     request = dram.requests[r]
@@ -108,7 +109,7 @@ def send(machine: Machine, state: State, dram: Dram, c: int, size: int, edge: in
     request.left, request.when, request.number, request.down_time = size * dram.bursts, 0, state.counters[GRANTS], cost.down_time
     counters[FLYING] += 1
     low = channel.cursor * dram.bursts
-    if dram.fronts.shape[0] == 1:
+    if not rarely(dram.fronts.shape[0] > 1):
         arrive(dram.states[0], dram.fronts[0], clock, low, size * dram.bursts, channel.direction, r)
         return
     for burst in range(low, low + size * dram.bursts):
@@ -149,14 +150,13 @@ def step_up(dram: Dram, direction: int) -> int:
 @inlined
 def work(dram: Dram, k: int, until: int) -> None:
     """Let DRAM channel `k` work up to `until`, or as far ahead as is known; what it has done waits for its time."""
-    ends, channels = dram.ends, dram.fronts.shape[0]
-    for i in range(run(dram.states[k], dram.fronts[k], (until + dram.clock - 1) // dram.clock, ends)):
-        direction, r, clock = ends[3 * i], ends[3 * i + 1], ends[3 * i + 2]
+    channels = dram.fronts.shape[0]
+    for i in range(run(dram.states[k], dram.fronts[k], -(-until // dram.clock), dram.requests, dram.done, channels, k)):
+        r = dram.done[i]
         request = dram.requests[r]
-        request.when = max(request.when, clock * dram.clock + dram.latency if direction == READ else clock * channels + k)
-        request.left -= 1
-        if request.left == 0:
-            line_up(dram, r, direction)
+        if request.direction == READ:
+            request.when = (request.when if channels == 1 else request.when // channels) * dram.clock + dram.latency
+        line_up(dram, r, request.direction)
 
 
 @inlined
@@ -174,7 +174,7 @@ def book(machine: Machine, state: State, dram: Dram, r: int, end: int) -> None:
         channel.ended = end
     state.transfers[x].first_end = min(state.transfers[x].first_end, end)
     dram.job_left[c, request.job] -= 1
-    if dram.job_left[c, request.job] == 0:
+    if rarely(dram.job_left[c, request.job] == 0):
         state.descriptor_end[c, channel.descriptor_end_slot] = end
         channel.descriptor_end_slot = following(channel.descriptor_end_slot, state.descriptor_end.shape[1])
         dram.job_free[c, 0] += 1
@@ -183,7 +183,7 @@ def book(machine: Machine, state: State, dram: Dram, r: int, end: int) -> None:
     counters[FREE] += 1
     counters[FLYING] -= 1
     dram.left[x] -= 1
-    if dram.left[x] == 0:
+    if rarely(dram.left[x] == 0):
         end_transfer(state, c, x, end)
         counters[UNSETTLED] = 1
     if BLOCKED <= channel.present < NEVER:
@@ -195,11 +195,13 @@ def advance(machine: Machine, state: State, dram: Dram, until: int) -> bool:
     """Let the DRAM work up to the edge at `until`, or to the first end that is booked on the way; whether there was one."""
     counters, waiting, channels = dram.counters, dram.waiting, dram.fronts.shape[0]
     while True:
-        k, clock = 0, NO_CLOCK
+        k, clock, others = 0, NO_CLOCK, NO_CLOCK
         for channel in range(channels):
             time = due(dram.fronts[channel])
             if time < clock:
-                k, clock = channel, time
+                k, clock, others = channel, time, clock
+            else:
+                others = min(others, time)
         time = clock * dram.clock if clock < NO_CLOCK else NEVER
         written = taken = NEVER
         if counters[COUNT + WRITE] > 0:
@@ -219,7 +221,7 @@ def advance(machine: Machine, state: State, dram: Dram, until: int) -> bool:
         if taken < time or (taken == time and written < clock * channels + k):
             book(machine, state, dram, step_up(dram, WRITE), taken + dram.clock)
             return True
-        work(dram, k, min(until, when, taken))
+        work(dram, k, min(until, when, taken, others * dram.clock if others < NO_CLOCK else NEVER))
 
 
 @inlined
@@ -254,7 +256,7 @@ def replay_banked(machine: Machine, state: State, dram: Dram) -> None:
     counters[UNSETTLED] = 1
     free = 0
     while True:
-        if counters[UNSETTLED] == 1:
+        if rarely(counters[UNSETTLED] == 1):
             counters[UNSETTLED] = 0
             settle(machine, state)
         c = choose(state, dram)
@@ -272,7 +274,7 @@ def replay_banked(machine: Machine, state: State, dram: Dram) -> None:
         size = min(channel.stop - channel.cursor, burst, channel.fence - channel.cursor)
         x = channel.transfer
         transfer = state.transfers[x]
-        if channel.job == NONE:
+        if rarely(channel.job == NONE):
             channel.job = dram.job_free[c, dram.job_free[c, 0]]
             dram.job_free[c, 0] -= 1
             dram.job_left[c, channel.job] = 1
@@ -282,7 +284,7 @@ def replay_banked(machine: Machine, state: State, dram: Dram) -> None:
         if channel.direction == READ and state.read_end.size > 0:
             state.read_end[counters[READ_SLOT]] = BLOCKED
             counters[READ_SLOT] = following(counters[READ_SLOT], state.read_end.size)
-        if transfer.start == UNKNOWN:
+        if rarely(transfer.start == UNKNOWN):
             transfer.start = edge
         transfer.bytes_moved += size * machine.access
         transfer.overhead_bytes += state.sizes[channel.direction, size].overhead
@@ -293,7 +295,7 @@ def replay_banked(machine: Machine, state: State, dram: Dram) -> None:
         free = edge + machine.period
         channel.earliest, channel.fresh = free, 0
         state.counters[GRANTS] += 1
-        if pass_on(machine, state, channel, size):
+        if rarely(pass_on(machine, state, channel, size)):
             dram.job_left[c, channel.job] -= 1
             channel.job = NONE
             state.descriptor_end[c, channel.descriptor_slot] = BLOCKED

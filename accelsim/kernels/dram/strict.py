@@ -1,0 +1,101 @@
+"""The strict controller (as in Ramulator 2): it sees all requests at once, but serves only reads or only writes, between two watermarks."""
+
+from __future__ import annotations
+
+from accelsim.kernels.compile import inlined, kernel
+from accelsim.kernels.dram import state as at
+from accelsim.kernels.dram.banks import append, join, oldest, refresh, review, serve, start_of, when
+from accelsim.kernels.dram.commands import change_row, choose, served_out
+from accelsim.kernels.dram.state import NEVER, NONE, READ, STRICT, WRITE, Int
+
+
+@inlined
+def due(s: Int, bank: int, now: int, only: int) -> int:
+    """The command that a bank may issue now, or NONE."""
+    command, users = (s[bank + at.ROW_COMMAND], s[at.ROW_USERS]) if only == at.ROWS_ONLY else (s[at.SERVING], s[at.COLUMN_USERS])
+    return int(command if users & s[bank + at.BIT] and when(s, bank, command, start_of(s, command, now)) == now else NONE)
+
+
+@inlined
+def oldest_due(s: Int, now: int, only: int) -> int:
+    """The bank that issues a column or a row command now and the command, as bank << 2 | command, or NONE.
+
+    The one whose request is the oldest.
+    """
+    b, best, found = s[at.LAST_BANK], NEVER, NONE
+    for _ in range(s[at.BANKS]):
+        b = b + 1 if b + 1 < s[at.BANKS] else 0
+        bank = at.BANK_AT + at.BANK_SIZE * b
+        command = due(s, bank, now, only)
+        if command == NONE:
+            continue
+        e = s[bank + at.FIRST_HIT + command] if command <= WRITE else oldest(s, bank, STRICT)
+        if e == NONE or s[e + at.ORDER] < best:
+            best, found = NEVER if e == NONE else s[e + at.ORDER], bank << 2 | command
+    return int(found)
+
+
+@inlined
+def issue(s: Int, now: int) -> int:
+    """Issue a column command that is due, or else a row command, for the oldest request; the request that was served, or NONE."""
+    found = NONE if s[at.ONLY] == at.ROWS_ONLY else oldest_due(s, now, at.COLUMNS_ONLY)
+    if found == NONE:
+        found = oldest_due(s, now, at.ROWS_ONLY)
+    bank, command = found >> 2, found & 3
+    s[at.LAST_BANK], s[at.STALE] = s[bank + at.NUMBER], 1
+    if command > WRITE:
+        change_row(s, bank, command, now, STRICT)
+        return NONE
+    e = serve(s, bank, command, now)
+    if served_out(s, bank, command):
+        review(s, bank, STRICT)
+    s[at.WAITING + command] -= 1
+    turn(s)
+    return int(e)
+
+
+@inlined
+def turn(s: Int) -> None:
+    """See whether it changes between serving reads and writes now."""
+    reads, writes = s[at.WAITING], s[at.WAITING + WRITE]
+    begin = writes >= s[at.HIGH] or (reads == 0 and writes > 0)
+    if begin if s[at.SERVING] == READ else writes <= s[at.LOW] and reads > 0:
+        s[at.SERVING], s[at.STALE] = WRITE - s[at.SERVING], 1
+        for b in range(s[at.BANKS]):
+            review(s, at.BANK_AT + at.BANK_SIZE * b, STRICT)
+
+
+@kernel
+def step(s: Int, now: int) -> int:
+    """As `controller.step`."""
+    e = NONE
+    if now >= s[at.REFRESH_DUE]:
+        refresh(s, now)
+    else:
+        more = s[at.DUAL_COMMAND]
+        while s[at.COMMAND_TIME] <= now:
+            served = issue(s, now)
+            if served != NONE:
+                e = served
+            if more == 0:
+                break
+            more, s[at.ONLY] = 0, at.ROWS_ONLY if served != NONE else at.COLUMNS_ONLY
+            choose(s, now, STRICT)
+        if s[at.ONLY] != at.ANY:
+            s[at.ONLY], s[at.STALE] = at.ANY, 1
+    if s[at.STALE] == 1:
+        choose(s, now + 1, STRICT)
+    return int(e)
+
+
+@kernel
+def admit(s: Int, now: int, bank: int, e: int, kind: int) -> None:
+    """Request `e` arrives at its bank at clock `now`."""
+    append(s, bank, e, kind)
+    s[at.WAITING + kind] += 1
+    join(s, bank, e, kind)
+    review(s, bank, STRICT)
+    s[at.STALE] = 1
+    turn(s)
+    if s[at.STALE] == 1:
+        choose(s, now + 1, STRICT)
