@@ -20,6 +20,8 @@ FORWARD = frozenset({"dram", "replay"})
 """Folders whose kernels count indices from the start alone, so that no index need be looked at for a minus sign: a quarter of their time.
 Literal indices may still be negative. A kernel that breaks this reads beyond its array; without the jit it would count from the end."""
 
+MADE, CALLED, INLINED = "made", "called", "inlined"
+"""How a kernel is compiled."""
 MACHINERY = ("compile.py", "jit.py", "machinecode.py", "objectfile.py")
 _lock = RLock()
 """Held while code is looked for or made, never while it runs. Whoever compiles holds it before numba's own."""
@@ -30,7 +32,12 @@ def kernel(function: Function) -> Function:
 
     Raises:  nothing here; with `NUMBA_DISABLE_JIT=1` the plain Python function runs instead.
     """
-    return _declared(function, inlined=False)
+    return _declared(function, MADE)
+
+
+def called(function: Function) -> Function:
+    """As `kernel`, for long functions that other kernels call and that make no arrays: they count no references, which takes atomics."""
+    return _declared(function, CALLED)
 
 
 def inlined(function: Function) -> Function:
@@ -39,11 +46,11 @@ def inlined(function: Function) -> Function:
     Passing a tuple of arrays costs an atomic count an array and call, which is more than such functions do themselves;
     without `_nrt` they count nothing, and may not make arrays.
     """
-    return _declared(function, inlined=True)
+    return _declared(function, INLINED)
 
 
-def _declared(function: Function, *, inlined: bool) -> Function:
-    return function if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0") else cast(Function, Kernel(function, inlined))
+def _declared(function: Function, way: str) -> Function:
+    return function if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0") else cast(Function, Kernel(function, way))
 
 
 class Kernel:
@@ -52,11 +59,11 @@ class Kernel:
     Keyword arguments are not taken: the order of a kernel's arguments is its interface.
     """
 
-    def __init__(self, function: Callable[..., Any], inlined: bool) -> None:
+    def __init__(self, function: Callable[..., Any], way: str) -> None:
         update_wrapper(self, function)
         self.py_func = function
         self.file = Path(function.__code__.co_filename)
-        self._inlined = inlined
+        self._way = way
         self._dispatcher: Any = None
         self._ways: list[Entry] = []  # those that look at their arguments first, and refuse all but their own
         self._by_kinds: dict[Hashable, Loaded] = {}
@@ -115,7 +122,7 @@ class Kernel:
                 from accelsim.kernels import jit
 
                 forward = self.file.parent.name in FORWARD
-                self._dispatcher = jit.dispatcher(self.py_func, self.cache, inlined=self._inlined, forward=forward)
+                self._dispatcher = jit.dispatcher(self.py_func, self.cache, self._way, forward=forward)
             return self._dispatcher
 
     @property

@@ -17,6 +17,7 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.typed_passes import NopythonTypeInference
 
 from accelsim.kernels import machinecode
+from accelsim.kernels.compile import CALLED, INLINED, MADE
 from accelsim.kernels.machinecode import ALIGNED, WRITEABLE, Code, Kind
 
 # strips are known wherever something is compiled
@@ -24,7 +25,7 @@ for folder in sorted(path.parent.name for path in Path(__file__).parent.glob("*/
     import_module(f"accelsim.kernels.{folder}.lowering")
 
 FLAGS: dict[str, Any] = {"cache": True, "fastmath": False, "error_model": "numpy", "nogil": True}
-INLINED = {**FLAGS, "forceinline": True, "_nrt": False}
+WAYS = {MADE: FLAGS, CALLED: {**FLAGS, "_nrt": False}, INLINED: {**FLAGS, "forceinline": True, "_nrt": False}}
 APART = {"forceinline": False}
 """Said, or a kernel takes it over from an inlined function that calls it first, and is compiled again in the place of each call."""
 
@@ -69,13 +70,14 @@ class ForwardCompiler(CompilerBase):
         return [builder]
 
 
-def dispatcher(function: Callable[..., Any], cache: Path, *, inlined: bool, forward: bool) -> Any:
-    """Declare a function to numba, whose own cache is the folder `cache`; `forward`: it counts no index from the end."""
+def dispatcher(function: Callable[..., Any], cache: Path, way: str, *, forward: bool) -> Any:
+    """Declare a function to numba, whose own cache is the folder `cache`; `way`: of `compile.py`; `forward`: it counts no index from the
+    end."""
     compiler: Any = numba
     before, compiler.config.CACHE_DIR = compiler.config.CACHE_DIR, str(cache)
     try:
         pipeline = {"pipeline_class": ForwardCompiler, **APART} if forward else {}
-        return compiler.njit(**(pipeline | INLINED if inlined else FLAGS | pipeline))(function)
+        return compiler.njit(**(pipeline | WAYS[way]))(function)
     finally:
         compiler.config.CACHE_DIR = before
 

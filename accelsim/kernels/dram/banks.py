@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from accelsim.kernels.compile import inlined, kernel
+from accelsim.kernels.compile import called, inlined
 from accelsim.kernels.dram import state as at
 from accelsim.kernels.dram.state import ACTIVATE, NEVER, NONE, PRECHARGE, READ, STRICT, WRITE, Int
 from accelsim.kernels.dram.vectors import rarely
@@ -192,7 +192,7 @@ def precharge(s: Int, bank: int, now: int) -> None:
     s[at.PRECHARGES] += 1
 
 
-@kernel
+@called
 def refresh(s: Int, now: int) -> None:
     """Close every bank, one a clock as soon as each may, then refresh them all; no activate before its end."""
     clock = now

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.kernels.compile import inlined, kernel
+from accelsim.kernels.compile import called, inlined, kernel
 from accelsim.kernels.dram import inorder, state
 from accelsim.kernels.dram.controller import admit, flush, step
 from accelsim.kernels.dram.state import NEVER, NONE, READ, WRITE, idle, next_event, room
@@ -61,13 +61,13 @@ def look(s: Int, f: Int) -> None:
     f[WAKE] = max(time, f[AFTER])
 
 
-@kernel
+@called
 def work(s: Int, now: int) -> None:
     """One clock of the controller, whose ends nobody waits for."""
     step(s, now)
 
 
-@kernel
+@called
 def rest(s: Int, f: Int, clock: int) -> None:
     """Come up to `clock`, at most: write what is being written, pass long times with nothing but refresh (the first closes all banks)."""
     if f[CONTROLLER] == FULL:
@@ -171,7 +171,7 @@ def ended(requests: Rows, r: int, when: int, done: Int, count: int) -> int:
     return count + 1 if request.left == 0 else count
 
 
-@kernel
+@called
 def run(s: Int, f: Int, until: int, requests: Rows, done: Int, channels: int, channel: int) -> int:
     """Do the clock that is due and all on which nothing that is yet to arrive has any bearing; how many requests are done by that.
 

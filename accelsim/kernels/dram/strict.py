@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accelsim.kernels.compile import inlined, kernel
+from accelsim.kernels.compile import called, inlined
 from accelsim.kernels.dram import state as at
 from accelsim.kernels.dram.banks import append, join, oldest, refresh, review, serve, start_of, when
 from accelsim.kernels.dram.commands import change_row, choose, served_out
@@ -65,7 +65,7 @@ def turn(s: Int) -> None:
             review(s, at.BANK_AT + at.BANK_SIZE * b, STRICT)
 
 
-@kernel
+@called
 def step(s: Int, now: int) -> int:
     """As `controller.step`."""
     e = NONE
@@ -88,7 +88,7 @@ def step(s: Int, now: int) -> int:
     return int(e)
 
 
-@kernel
+@called
 def admit(s: Int, now: int, bank: int, e: int, kind: int) -> None:
     """Request `e` arrives at its bank at clock `now`."""
     append(s, bank, e, kind)
