@@ -111,7 +111,7 @@ def test_cost_grows_with_bursts(benchmark: Any, tiles: int, memory: str, capsys:
 
 
 def against_the_reference(benchmark: Any, schedule: Schedule, kit: Machine) -> str:
-    """Both engines in turn, both warm, the fast one as long as a quarter of the other's time: slow moments of the machine meet both. Means."""
+    """Both engines in turn, both warm, the fast one as long as a quarter of the other's time: so slow moments meet both."""
     meaning, timeline = reference.run(schedule, kit), fast.run(schedule, kit)  # loads machine code
     assert timeline.differences(meaning) == []
     slow = quick = 0.0
