@@ -3,4 +3,5 @@
 What a caller uses: `new_state`, `room`, `admit` (a request arrives), `next_event`, `step` (what the controller does at one clock, and whose
 data is on the bus next), `flush`; `stream` drives a whole list, `front` is what an engine puts accesses into.
 `inorder` is the quick model of the same channel.
+Inside: `state` (all fields), `banks` (queues, rows, timings), `commands` (which goes next), `controller` (staged), `strict` (the other).
 """
