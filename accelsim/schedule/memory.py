@@ -205,18 +205,19 @@ class MapRegion:
         """What the dense scheme wants of each block. Shape: int64 [blocks]."""
         blocks = blocks.computed or blocks
         channels, rows = (np.maximum(high - low, 0) for low, high in (blocks.channels.T, blocks.rows))
-        low, high = self._in_bytes(blocks.cols)
+        low, high = in_bytes(blocks.cols, self.bits)
         return np.asarray(np.multiply.outer(np.multiply.outer(channels, rows), high - low)).ravel()
 
     def _requests(self, blocks: Blocks) -> tuple[Int, Int]:
         """As `kernels.schedule.planes` takes blocks of whole channels in the raster."""
         part = np.array([[0, self.shape[0], 0, self.address, self.plane_bytes, self.row_bytes, 0, 0]], dtype=np.int64)
-        return map_requests(blocks.channels, part, blocks.rows[None], self._in_bytes(blocks.cols)[None])
+        return map_requests(blocks.channels, part, blocks.rows[None], in_bytes(blocks.cols, self.bits)[None])
 
-    def _in_bytes(self, cols: Int) -> Int:
-        """Columns as bytes from the start of a line; no columns are no bytes. Shape: int64 [2, X]."""
-        low, high = cols[0] * self.bits // 8, -(-cols[1] * self.bits // 8)
-        return np.stack([low, np.where(cols[0] < cols[1], high, low)])
+
+def in_bytes(cols: Int, bits: int) -> Int:
+    """Columns as bytes from the start of a line; no columns are no bytes. Shape: int64 [2, X]."""
+    low, high = cols[0] * bits // 8, -(-cols[1] * bits // 8)
+    return np.stack([low, np.where(cols[0] < cols[1], high, low)])
 
 
 def _overlap(low: Int, high: Int, size: int, units: int, whole: bool) -> Int:

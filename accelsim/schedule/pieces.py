@@ -16,7 +16,7 @@ import numpy as np
 from accelsim.kernels.schedule.planes import map_requests, strided_jobs
 from accelsim.schedule.coded import CodedFilters
 from accelsim.schedule.geometry import Geometry
-from accelsim.schedule.memory import HIGH, LOW, Blocks, FilterRegion, MapRegion, Piece
+from accelsim.schedule.memory import HIGH, LOW, Blocks, FilterRegion, MapRegion, Piece, in_bytes
 from accelsim.schedule.plan import EVERYWHERE, Plan, once
 from accelsim.schedule.pooling import completed
 from accelsim.schedule.runs import NO_JOBS, Bool, Int, Rules, lines
@@ -87,9 +87,8 @@ class Pieces:
         return self._planes(plan.ifmap_channels, parts, windows, region.bits, np.concatenate(list(flags.values())))
 
     def _planes(self, spans: Int, parts: Sequence[tuple[int, ...]], windows: Sequence[Windows], bits: int, live: Bool) -> Int:
-        rows, cols = (np.array([window[axis] for window in windows], dtype=np.int64) for axis in range(2))
-        cols[:, 0] = cols[:, 0] * bits // 8
-        cols[:, 1] = -(-cols[:, 1] * bits // 8)
+        rows = np.array([down for down, _ in windows], dtype=np.int64)
+        cols = np.array([in_bytes(np.array(across, dtype=np.int64), bits) for _, across in windows])
         requests, tiles = map_requests(spans, np.array(parts, dtype=np.int64), rows, cols)
         return self.pool.strided(requests, tiles, len(spans) * rows.shape[2] * cols.shape[2], live, self.rules)
 

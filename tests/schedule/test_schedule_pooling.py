@@ -11,6 +11,8 @@ from schedule_samples import KIB, accelerator, accelerators, addresses, by_tenso
 from accelsim import batch, engines, simulate
 from accelsim.engines.check import check
 from accelsim.errors import ConfigError
+from accelsim.hardware import Data
+from accelsim.hardware.tilings import FixedTiling, Tilings
 from accelsim.schedule import build
 from accelsim.schedule.geometry import Geometry, geometry
 from accelsim.schedule.pooling import completed, fusions
@@ -19,6 +21,20 @@ from accelsim.schedule.tables import IFMAP, METADATA, OFMAP, READ, WRITE
 
 def fusing(machine, fuse: bool = True):
     return machine.model_copy(update={"fuse_pooling": fuse})
+
+
+@pytest.mark.parametrize("bits", [4, 8, 12])
+@pytest.mark.parametrize("scheme", ["dense", "channel_marker", "zvc"])
+def test_tiles_that_complete_nothing_store_nothing(scheme: str, bits: int) -> None:
+    net = graph((3, 8, 8), conv(4, 3), maxpool(), conv(2))
+    machine = fusing(accelerator(size=64 * KIB, data=Data(ifmap_bits=bits), access=1))
+
+    def stored(columns: int) -> int:
+        tiling = Tilings(layers={"001_conv": FixedTiling(columns=columns)})
+        schedule = build(trace(net, zeros=0, dead=0), machine.model_copy(update={"tiling": tiling}), scheme)
+        return int(schedule.transfers.bytes_wanted[(schedule.transfers.layer == 0) & (schedule.transfers.direction == WRITE)].sum())
+
+    assert stored(1) == stored(2)  # of two columns one completes a pooled one
 
 
 @st.composite
