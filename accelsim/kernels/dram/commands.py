@@ -1,10 +1,10 @@
-"""Which command goes next. First ready, first come, first served."""
+"""Which command goes next, and what it does. First ready, first come, first served."""
 
 from __future__ import annotations
 
 from accelsim.kernels.compile import inlined
 from accelsim.kernels.dram import state as at
-from accelsim.kernels.dram.banks import activate, column_of, precharge, review, start_of, turn_of, when
+from accelsim.kernels.dram.banks import activate, column_of, precharge, review, serve, start_of, turn_of, when
 from accelsim.kernels.dram.state import ACTIVATE, NEVER, NONE, PRECHARGE, READ, WRITE, Int, next_of
 from accelsim.kernels.dram.vectors import rarely
 
@@ -57,17 +57,18 @@ def choose_row(s: Int, command: int, users: int, last: int, now: int) -> None:
 
 
 @inlined
-def change_row(s: Int, bank: int, command: int, now: int, controller: int) -> None:
-    """Issue the row command that a bank has a use for."""
+def perform(s: Int, bank: int, command: int, now: int, controller: int) -> int:
+    """Issue a command that a bank has a use for; the request that a column command serves, or NONE."""
+    s[at.LAST_BANK], s[at.STALE] = s[bank + at.NUMBER], 1
+    if command <= WRITE:
+        e = serve(s, bank, command, now)
+        if s[bank + at.QUEUED_HITS + command] == 0 or s[bank + at.COLUMNS] >= s[at.HIT_CAP]:  # else the bank wants what it wanted
+            review(s, bank, controller)
+        return int(e)
     if command == ACTIVATE:
         activate(s, bank, now, controller)
     else:
         precharge(s, bank, now)
         s[bank + at.TOUCH] = at.CONFLICT if s[bank + at.LENGTH] > 0 else at.HIT
     review(s, bank, controller)
-
-
-@inlined
-def served_out(s: Int, bank: int, kind: int) -> bool:
-    """Whether a column command has changed what its bank has a use for: it was the last hit of its kind, or the row is to be closed."""
-    return bool(s[bank + at.QUEUED_HITS + kind] == 0 or s[bank + at.COLUMNS] >= s[at.HIT_CAP])
+    return NONE

@@ -12,8 +12,8 @@ from __future__ import annotations
 from accelsim.kernels.compile import inlined, kernel
 from accelsim.kernels.dram import state as at
 from accelsim.kernels.dram import strict
-from accelsim.kernels.dram.banks import append, column_of, join, refresh, review, serve, start_of, turn_of, want_column, want_row, when
-from accelsim.kernels.dram.commands import change_row, choose, served_out
+from accelsim.kernels.dram.banks import append, column_of, join, refresh, start_of, turn_of, want_column, want_row, when
+from accelsim.kernels.dram.commands import choose, perform
 from accelsim.kernels.dram.state import NEVER, NONE, READ, STAGED, STRICT, WRITE, Int, first_of, locate
 from accelsim.kernels.dram.vectors import rarely
 
@@ -79,21 +79,17 @@ def free(s: Int, bank: int, now: int) -> None:
 
 @inlined
 def issue(s: Int, now: int) -> int:
-    """Issue the command that is due, the request that was served, or NONE. The next bank in turn goes first."""
-    bank, command = s[at.CHOICE], s[at.COMMAND]
-    s[at.LAST_BANK], s[at.STALE] = s[bank + at.NUMBER], 1
-    if command > WRITE:
-        change_row(s, bank, command, now, STAGED)
+    """Issue the command that was chosen; the request that it serves, or NONE."""
+    bank = s[at.CHOICE]
+    e = perform(s, bank, s[at.COMMAND], now, STAGED)
+    if e == NONE:
         return NONE
-    e = serve(s, bank, command, now)
-    if served_out(s, bank, command):
-        review(s, bank, STAGED)
     if s[bank + at.LENGTH] == s[at.BANK_QUEUE] - 1:
         kind = s[at.MOVING]
-        e2 = s[bank + at.FIRST_WAITING + kind]
+        first = s[bank + at.FIRST_WAITING + kind]
         alone = s[at.TRANSFER_TIME] > now and s[at.MOVABLE + kind] == 0 and s[bank + at.LENGTH] > 0 and s[at.DUAL_COMMAND] == 0
-        if alone and e2 != bank + at.REQUESTS + 2 * kind:
-            move(s, bank, e2, kind, now)
+        if alone and first != bank + at.REQUESTS + 2 * kind:  # nothing else could be moved at this clock
+            move(s, bank, first, kind, now)
         else:
             free(s, bank, now)
     if rarely(s[at.QUEUED] == 0) and s[at.WAITING + WRITE] > s[at.LOW]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from accelsim.kernels.compile import called, inlined
 from accelsim.kernels.dram import state as at
-from accelsim.kernels.dram.banks import append, join, oldest, refresh, review, serve, start_of, when
-from accelsim.kernels.dram.commands import change_row, choose, served_out
+from accelsim.kernels.dram.banks import append, join, oldest, refresh, review, start_of, when
+from accelsim.kernels.dram.commands import choose, perform
 from accelsim.kernels.dram.state import NEVER, NONE, READ, STRICT, WRITE, Int
 
 
@@ -42,15 +42,10 @@ def issue(s: Int, now: int) -> int:
     if found == NONE:
         found = oldest_due(s, now, at.ROWS_ONLY)
     bank, command = found >> 2, found & 3
-    s[at.LAST_BANK], s[at.STALE] = s[bank + at.NUMBER], 1
-    if command > WRITE:
-        change_row(s, bank, command, now, STRICT)
-        return NONE
-    e = serve(s, bank, command, now)
-    if served_out(s, bank, command):
-        review(s, bank, STRICT)
-    s[at.WAITING + command] -= 1
-    turn(s)
+    e = perform(s, bank, command, now, STRICT)
+    if e != NONE:
+        s[at.WAITING + command] -= 1
+        turn(s)
     return int(e)
 
 
@@ -95,7 +90,5 @@ def admit(s: Int, now: int, bank: int, e: int, kind: int) -> None:
     s[at.WAITING + kind] += 1
     join(s, bank, e, kind)
     review(s, bank, STRICT)
-    s[at.STALE] = 1
     turn(s)
-    if s[at.STALE] == 1:
-        choose(s, now + 1, STRICT)
+    choose(s, now + 1, STRICT)
