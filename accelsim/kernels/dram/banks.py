@@ -59,7 +59,7 @@ def want_row(s: Int, bank: int, wanted: bool) -> None:
     s[at.ROW_USERS] = (s[at.ROW_USERS] | bit) ^ (0 if wanted else bit)
     if wanted:
         command = s[bank + at.ROW_COMMAND]
-        s[at.FLOOR + command] = min(s[at.FLOOR + command], s[bank + at.NOT_BEFORE + command])
+        s[at.ROW_FLOOR] = min(s[at.ROW_FLOOR], s[bank + at.NOT_BEFORE + command])
 
 
 @inlined
@@ -101,8 +101,8 @@ def append(s: Int, bank: int, e: int, kind: int) -> None:
     last = s[ring + at.PREVIOUS]
     s[e + at.NEXT], s[e + at.PREVIOUS] = ring, last
     s[last + at.NEXT] = s[ring + at.PREVIOUS] = e
-    if s[bank + at.FIRST_WAITING + kind] == ring:
-        s[bank + at.FIRST_WAITING + kind] = e
+    first = s[bank + at.FIRST_WAITING + kind]
+    s[bank + at.FIRST_WAITING + kind] = e if first == ring else first
 
 
 @inlined
@@ -130,11 +130,13 @@ def serve(s: Int, bank: int, kind: int, now: int) -> int:
     s[at.FREE] = e
     s[bank + at.LENGTH] -= 1
     s[at.QUEUED] -= 1
-    s[bank + at.QUEUED_HITS + kind] -= 1
-    if s[bank + at.QUEUED_HITS + kind] > 0:
+    hits = s[bank + at.QUEUED_HITS + kind] - 1
+    s[bank + at.QUEUED_HITS + kind] = hits
+    if hits > 0:
         while s[after + at.ROW] != s[bank + at.OPEN_ROW]:
             after = s[after + at.NEXT]
         s[bank + at.FIRST_HIT + kind] = after
+    s[at.COLUMN_GROUP], s[at.COLUMN_BANKS] = group, s[bank + at.GROUP_BANKS]
     s[bank + at.COLUMNS] += 1
     s[at.HITS + s[bank + at.TOUCH]] += 1
     s[bank + at.TOUCH] = at.HIT
@@ -218,6 +220,5 @@ def refresh(s: Int, now: int) -> None:
             review(s, bank, STRICT)
         else:
             review(s, bank, at.STAGED)
-    s[at.STALE] = 1
     s[at.REFRESHES] += 1
     s[at.REFRESH_DUE] += s[at.REFRESH_INTERVAL]

@@ -9,53 +9,39 @@ At a clock the order is: command, transfer of one waiting request to its bank's 
 
 from __future__ import annotations
 
-from accelsim.kernels.compile import inlined, kernel
+from accelsim.kernels.compile import called, inlined, kernel
 from accelsim.kernels.dram import state as at
 from accelsim.kernels.dram import strict
-from accelsim.kernels.dram.banks import append, column_of, join, refresh, start_of, turn_of, want_column, want_row, when
+from accelsim.kernels.dram.banks import append, join, refresh, want_column, want_row
 from accelsim.kernels.dram.commands import choose, perform
-from accelsim.kernels.dram.state import NEVER, NONE, READ, STAGED, STRICT, WRITE, Int, first_of, locate
+from accelsim.kernels.dram.state import NEVER, NONE, READ, STAGED, STRICT, WRITE, Int, Plan, event, first_of, hold, locate, planned
 from accelsim.kernels.dram.vectors import rarely
 
 
 @inlined
-def offer(s: Int, bank: int, command: int, now: int) -> None:
-    """Have a command of a bank take the place of the next one, if it comes before: sooner, or at once and first in turn."""
-    time = when(s, bank, command, start_of(s, command, now))
-    if time < s[at.COMMAND_TIME] or (time == s[at.COMMAND_TIME] and turn_of(s, bank) < turn_of(s, s[at.CHOICE])):
-        s[at.COMMAND_TIME], s[at.CHOICE], s[at.COMMAND] = time, bank, command
-
-
-@inlined
-def enter(s: Int, bank: int, e: int, kind: int, now: int) -> None:
-    """The first request that waits joins its bank's queue; the next command is issued at `now` or later."""
+def enter(s: Int, bank: int, e: int, kind: int) -> bool:
+    """The first request that waits joins its bank's queue; whether that changes for what the bank has a use."""
     join(s, bank, e, kind)
     if s[bank + at.LENGTH] == s[at.BANK_QUEUE]:
         s[at.MOVABLE] &= ~s[bank + at.BIT]
         s[at.MOVABLE + WRITE] &= ~s[bank + at.BIT]
     if s[e + at.ROW] == s[bank + at.OPEN_ROW]:
         if s[bank + at.QUEUED_HITS + kind] > 1:
-            return
+            return False
         want_column(s, bank, True)
         if s[bank + at.LENGTH] == 1 or s[bank + at.COLUMNS] < s[at.HIT_CAP]:
             want_row(s, bank, False)
-    elif s[bank + at.LENGTH] == 1:
+        return True
+    if s[bank + at.LENGTH] == 1:
         want_row(s, bank, True)
-    else:
-        return
-    if s[at.CHOICE] == bank:
-        s[at.STALE] = 1
-    elif s[at.STALE] == 0:
-        if s[at.ROW_USERS] & s[bank + at.BIT]:
-            offer(s, bank, s[bank + at.ROW_COMMAND], now)
-        if s[at.COLUMN_USERS] & s[bank + at.BIT]:
-            offer(s, bank, column_of(s, bank, start_of(s, READ, now), start_of(s, WRITE, now), STAGED), now)
+        return True
+    return False
 
 
 @inlined
-def move(s: Int, bank: int, e: int, kind: int, now: int) -> None:
-    """Move a bank's first waiting request to its queue."""
-    enter(s, bank, e, kind, now + 1)
+def move(s: Int, bank: int, e: int, kind: int, now: int) -> bool:
+    """Move a bank's first waiting request to its queue; as `enter`."""
+    changed = enter(s, bank, e, kind)
     if s[bank + at.FIRST_WAITING + kind] == bank + at.REQUESTS + 2 * kind:
         s[at.MOVABLE + kind] &= ~s[bank + at.BIT]
     s[at.WAITING + kind] -= 1
@@ -65,6 +51,7 @@ def move(s: Int, bank: int, e: int, kind: int, now: int) -> None:
             s[at.MOVING] = READ
     if s[at.MOVABLE + s[at.MOVING]] != 0 or (s[at.WAITING + WRITE] >= s[at.HIGH] and s[at.DRAINING] == 0):
         s[at.TRANSFER_TIME] = now + 1
+    return changed
 
 
 @inlined
@@ -78,16 +65,16 @@ def free(s: Int, bank: int, now: int) -> None:
 
 
 @inlined
-def issue(s: Int, now: int) -> int:
-    """Issue the command that was chosen; the request that it serves, or NONE."""
-    bank = s[at.CHOICE]
-    e = perform(s, bank, s[at.COMMAND], now, STAGED)
+def issue(s: Int, plan: Plan, now: int, dual: bool) -> int:
+    """Issue the command that was chosen; the request that it serves, or NONE. `dual`: there may be another at this clock; a constant."""
+    bank = plan.bank
+    e = perform(s, bank, plan.command, now, STAGED)
     if e == NONE:
         return NONE
     if s[bank + at.LENGTH] == s[at.BANK_QUEUE] - 1:
         kind = s[at.MOVING]
         first = s[bank + at.FIRST_WAITING + kind]
-        alone = s[at.TRANSFER_TIME] > now and s[at.MOVABLE + kind] == 0 and s[bank + at.LENGTH] > 0 and s[at.DUAL_COMMAND] == 0
+        alone = s[at.TRANSFER_TIME] > now and s[at.MOVABLE + kind] == 0 and s[bank + at.LENGTH] > 0 and not dual
         if alone and first != bank + at.REQUESTS + 2 * kind:  # nothing else could be moved at this clock
             move(s, bank, first, kind, now)
         else:
@@ -98,8 +85,8 @@ def issue(s: Int, now: int) -> int:
 
 
 @inlined
-def transfer(s: Int, now: int) -> None:
-    """Move the oldest waiting request whose bank's queue has room."""
+def transfer(s: Int, now: int) -> bool:
+    """Move the oldest waiting request whose bank's queue has room; as `enter`."""
     waiting = s[at.WAITING + WRITE]
     if rarely(s[at.DRAINING] == 0 and waiting > s[at.LOW]) and (waiting >= s[at.HIGH] or s[at.QUEUED] == 0):
         s[at.DRAINING], s[at.MOVING] = waiting, WRITE
@@ -107,7 +94,7 @@ def transfer(s: Int, now: int) -> None:
     s[at.TRANSFER_TIME] = NEVER
     movable = s[at.MOVABLE + kind]
     if rarely(movable == 0):
-        return
+        return False
     bank, movable = first_of(movable), movable & (movable - 1)
     e = s[bank + at.FIRST_WAITING + kind]
     while movable != 0:
@@ -115,7 +102,47 @@ def transfer(s: Int, now: int) -> None:
         other = s[another + at.FIRST_WAITING + kind]
         if s[other + at.ARRIVAL] < s[e + at.ARRIVAL]:
             bank, e = another, other
-    move(s, bank, e, kind, now)
+    return move(s, bank, e, kind, now)
+
+
+@called
+def issue_another(s: Int, e: int, now: int) -> int:
+    """A controller that issues two commands a clock has issued one: the other, if it may have one now; as `issue`, of both."""
+    plan = choose(s, now, STAGED, at.ROWS_ONLY) if e != NONE else choose(s, now, STAGED, at.COLUMNS_ONLY)
+    return int(max(e, issue(s, plan, now, True)) if plan.time <= now else e)
+
+
+@called
+def seldom(s: Int, now: int) -> int:
+    """As `step`, of all controllers, where there is refresh, and of those of which `new_state` says that they are UNUSUAL."""
+    if s[at.CONTROLLER] == STRICT:
+        return int(strict.step(s, now))
+    e, plan, changed = NONE, planned(s), True
+    if now >= s[at.REFRESH_DUE]:
+        refresh(s, now)
+    elif plan.time <= now:
+        e = issue_another(s, issue(s, plan, now, True), now)
+    else:
+        changed = False
+    if s[at.TRANSFER_TIME] <= now:
+        changed |= transfer(s, now)
+    hold(s, choose(s, now + 1, STAGED, at.ANY) if changed else plan)
+    return int(e)
+
+
+@inlined
+def proceed(s: Int, plan: Plan, now: int) -> tuple[int, Plan]:
+    """As `step`, for who holds the plan; and the plan from then on."""
+    if rarely(now >= s[at.REFRESH_DUE] or s[at.UNUSUAL] == 1):
+        hold(s, plan)
+        e = int(seldom(s, now))
+        return e, planned(s)
+    e, changed = NONE, plan.time <= now
+    if changed:
+        e = issue(s, plan, now, False)
+    if s[at.TRANSFER_TIME] <= now:
+        changed |= transfer(s, now)
+    return e, choose(s, now + 1, STAGED, at.ANY) if changed else plan
 
 
 @inlined
@@ -125,46 +152,29 @@ def step(s: Int, now: int) -> int:
     Returns the record of the request whose column command that was, or NONE; its fields are there until the next `admit`, and LAST_DATA
     tells when its data has passed.
     """
-    if rarely(s[at.CONTROLLER] == STRICT):
-        return int(strict.step(s, now))
-    e = NONE
-    if rarely(now >= s[at.REFRESH_DUE]):
-        refresh(s, now)
-    elif s[at.COMMAND_TIME] <= now:
-        e = issue(s, now)
-        if rarely(s[at.DUAL_COMMAND] == 1):
-            s[at.ONLY] = at.ROWS_ONLY if e != NONE else at.COLUMNS_ONLY
-            choose(s, now, STAGED)
-            if s[at.COMMAND_TIME] <= now:
-                e = max(e, issue(s, now))
-            s[at.ONLY], s[at.STALE] = at.ANY, 1
-    if s[at.TRANSFER_TIME] <= now:
-        transfer(s, now)
-    if s[at.STALE] == 1:
-        choose(s, now + 1, STAGED)
-    return int(e)
+    e, plan = proceed(s, planned(s), now)
+    hold(s, plan)
+    return e
 
 
 @inlined
-def admit(s: Int, now: int, burst: int, kind: int, tag: int) -> None:
-    """A read or write of one burst arrives at clock `now`, after `step` of that clock; the caller has seen `room`."""
+def accept(s: Int, plan: Plan, now: int, burst: int, kind: int, tag: int) -> Plan:
+    """As `admit`, for who holds the plan; the plan from then on."""
     e = s[at.FREE]
     s[at.FREE] = s[e + at.NEXT]
     bank = locate(s, burst)
     s[e + at.ROW], s[e + at.KIND], s[e + at.TAG], s[e + at.ARRIVAL] = burst >> s[at.ROW_SHIFT], kind, tag, now
     if rarely(s[at.CONTROLLER] == STRICT):
+        hold(s, plan)
         strict.admit(s, now, bank, e, kind)
-        return
+        return planned(s)
     append(s, bank, e, kind)
     wanted = False
     if s[bank + at.LENGTH] < s[at.BANK_QUEUE]:
         wanted = kind == s[at.MOVING]
-        if kind == READ and wanted and min(s[at.TRANSFER_TIME], s[at.COMMAND_TIME], s[at.REFRESH_DUE]) > now + 1:
+        if kind == READ and wanted and event(s, plan) > now + 1:
             # Nothing comes before it or sees the difference, so the transfer of the next clock is made at once.
-            enter(s, bank, e, kind, now + 2)
-            if s[at.STALE] == 1:
-                choose(s, now + 2, STAGED)
-            return
+            return choose(s, now + 2, STAGED, at.ANY) if enter(s, bank, e, kind) else plan
         s[at.MOVABLE + kind] |= s[bank + at.BIT]
     s[at.WAITING + kind] += 1
     if kind == WRITE and s[at.DRAINING] == 0:
@@ -172,6 +182,13 @@ def admit(s: Int, now: int, burst: int, kind: int, tag: int) -> None:
         wanted = writes >= s[at.HIGH] or (writes > s[at.LOW] and s[at.QUEUED] == 0)
     if wanted:
         s[at.TRANSFER_TIME] = min(s[at.TRANSFER_TIME], now + 1)
+    return plan
+
+
+@inlined
+def admit(s: Int, now: int, burst: int, kind: int, tag: int) -> None:
+    """A read or write of one burst arrives at clock `now`, after `step` of that clock; the caller has seen `room`."""
+    hold(s, accept(s, planned(s), now, burst, kind, tag))
 
 
 @kernel

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from accelsim.kernels.compile import called, inlined, kernel
 from accelsim.kernels.dram import inorder, state
-from accelsim.kernels.dram.controller import admit, flush, step
-from accelsim.kernels.dram.state import NEVER, NONE, READ, WRITE, idle, next_event, room
+from accelsim.kernels.dram.controller import accept, admit, flush, proceed, step
+from accelsim.kernels.dram.state import NEVER, NONE, READ, WRITE, event, hold, idle, later, next_event, planned, room
 from accelsim.kernels.dram.vectors import rarely
 
 Int = NDArray[np.int64]
@@ -105,13 +105,19 @@ def arrive(s: Int, f: Int, clock: int, burst: int, count: int, kind: int, tag: i
 
 
 @inlined
+def following(f: Int, head: int) -> int:
+    """The next place in the ring."""
+    return head + SIZE if head + SIZE < f.size else RING
+
+
+@inlined
 def leave(f: Int) -> None:
     """Take the first access out of the ring."""
     head = f[HEAD]
     f[head + BURST] += 1
     f[head + LEFT] -= 1
     if f[head + LEFT] == 0:
-        f[HEAD] = head + SIZE if head + SIZE < f.size else RING
+        f[HEAD] = following(f, head)
         f[COUNT] -= 1
 
 
@@ -189,32 +195,34 @@ def run(s: Int, f: Int, until: int, requests: Rows, done: Int, channels: int, ch
         return at
     now, count, opened, head = f[WAKE], f[COUNT], f[OPEN], f[HEAD]
     clock, kind = f[head + CLOCK] if count > 0 else NEVER, f[head + KIND]
-    event = next_event(s)
+    plan = planned(s)
+    wake = event(s, plan)
     while True:
-        if event <= now:
-            e = step(s, now)
+        if wake <= now:
+            e, plan = proceed(s, plan, now)
             if e != NONE and s[e + state.KIND] == READ:
                 at = ended(requests, s[e + state.TAG], s[state.LAST_DATA] * channels + channel, done, at)
                 opened -= 1
-        after, time = now + 1, max(now, clock)
-        event = max(next_event(s), after)
-        while time < event and room(s, kind):
-            admit(s, time, f[head + BURST], kind, f[head + TAG])
+        after, time = now + 1, later(now, clock)
+        wake = later(event(s, plan), after)
+        while time < wake and room(s, kind):
+            plan = accept(s, plan, time, f[head + BURST], kind, f[head + TAG])
             if kind == WRITE:
                 at = ended(requests, f[head + TAG], time * channels + channel, done, at)
                 opened -= 1
             f[head + BURST] += 1
             f[head + LEFT] -= 1
-            if f[head + LEFT] == 0:
-                head, count = head + SIZE if head + SIZE < f.size else RING, count - 1
-                clock, kind = f[head + CLOCK] if count > 0 else NEVER, f[head + KIND]
+            more = f[head + LEFT] != 0
+            head, count = head if more else following(f, head), count - 1 + more
+            clock, kind = f[head + CLOCK] if count > 0 else NEVER, f[head + KIND]
             after = time + 1
-            time = max(after, clock)
-            event = max(next_event(s), after)
-        if rarely(count == 0) and (opened == 0 or at > 0 or event >= until):
+            time = later(after, clock)
+            wake = later(event(s, plan), after)
+        if rarely(count == 0) and (opened == 0 or at > 0 or wake >= until):
             break
-        now = event
-    f[WAKE], f[COUNT], f[OPEN], f[HEAD] = event, count, opened, head
+        now = wake
+    hold(s, plan)
+    f[WAKE], f[COUNT], f[OPEN], f[HEAD] = wake, count, opened, head
     f[AFTER] = after
     return at
 

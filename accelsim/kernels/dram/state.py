@@ -5,6 +5,8 @@ A name below is an index into it, or an offset inside a group, bank or request r
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,8 +41,8 @@ the watermark. `row_shift`: bits of a burst index below its row."""
 ) = range(33)  # fmt: skip
 (
     PIECES,  # bank bits: pieces of (shift, mask, place) from PIECE_AT on
-    COMMAND_TIME, CHOICE, COMMAND, LAST_BANK,  # the next command: when, of which bank, which; the number of the bank of the last one
-    TRANSFER_TIME, DRAINING, MOVING, SERVING, QUEUED, ONLY, STALE, FREE, SEQUENCE, FAW_SLOT, READ_END, WRITE_END,
+    COMMAND_TIME, CHOICE, COMMAND, LAST_BANK,  # the plan; the number of the bank of the last command
+    TRANSFER_TIME, DRAINING, MOVING, SERVING, QUEUED, ROW_FLOOR, COLUMN_GROUP, FREE, SEQUENCE, FAW_SLOT, READ_END, WRITE_END,
     REFRESH_DUE, RANK_READ, RANK_WRITE, RANK_ACTIVATE, RANK_PRECHARGE,  # not before
     READS, WRITES, ACTIVATES, PRECHARGES, REFRESHES, HITS, MISSES, CONFLICTS, LAST_DATA,  # counters; end of the last data
 ) = range(33, 64)  # fmt: skip
@@ -49,10 +51,12 @@ READ_END, WRITE_END: clocks from a column command to the end of its data."""
 WAITING = 64  # + kind: requests that the controller holds (staged: those that no bank's queue has taken)
 MOVABLE, COLUMN_USERS, ROW_USERS, OPEN_BANKS = 66, 68, 69, 70
 """Sets of banks, a bit each. MOVABLE + kind: those whose queue has room and for which requests wait; COLUMN_USERS, ROW_USERS: those that
-have a use for a column, or a row command; OPEN_BANKS: those with an open row."""
-FLOOR = 72  # + command: no bank may have that row command before
+have a use for a column, or a row command; OPEN_BANKS: those with an open row. ROW_FLOOR: none of ROW_USERS may have its command before."""
+COLUMN_BANKS = 71
+"""COLUMN_GROUP, COLUMN_BANKS: the group of the last column command, and its banks, a bit each."""
 FAW_AT = 76  # four ACT times + four_activates
 PIECE_AT = 80
+UNUSUAL = 110  # 1: a controller that is strict, or issues two commands a clock; 0
 MAX_BANKS = 64
 GROUP_AT = 112  # + GROUP_SIZE * group: not before, by command
 GROUP_SIZE = 4
@@ -60,17 +64,25 @@ BANK_AT = GROUP_AT + GROUP_SIZE * MAX_BANKS
 (
     NOT_BEFORE, NOT_BEFORE_WRITE, NOT_BEFORE_ACTIVATE, NOT_BEFORE_PRECHARGE, GROUP, NUMBER, BIT,
     OPEN_ROW, ROW_COMMAND, COLUMNS, TOUCH, LENGTH, QUEUED_HITS, QUEUED_HITS_WRITE, FIRST_HIT, FIRST_HIT_WRITE,
-    FIRST_WAITING, FIRST_WAITING_WRITE,
-) = range(18)  # fmt: skip
+    FIRST_WAITING, FIRST_WAITING_WRITE, GROUP_BANKS,
+) = range(19)  # fmt: skip
 REQUESTS = 20
 BANK_SIZE = 32
-"""Of a bank: BIT: its bit in a set; ROW_COMMAND: ACTIVATE or PRECHARGE, whichever is next; COLUMNS: column
+"""Of a bank: BIT: its bit in a set; GROUP_BANKS: those of its group; ROW_COMMAND: ACTIVATE or PRECHARGE, whichever is next; COLUMNS: column
 commands since the row was opened; LENGTH: requests in its queue. REQUESTS + 2 * kind: NEXT and PREVIOUS of a ring of requests, in the
 order of their arrival: first those in the queue, then, from FIRST_WAITING + kind on, those that wait for a place in it."""
 REQUEST_AT = BANK_AT + BANK_SIZE * MAX_BANKS
 NEXT, PREVIOUS, ROW, KIND, TAG, ORDER, ARRIVAL = range(7)
 REQUEST_SIZE = 8
 """ORDER: when it joined its bank's queue."""
+
+
+class Plan(NamedTuple):
+    """The next command: when it is issued (NEVER: there is none), of which bank, and which."""
+
+    time: int
+    bank: int
+    command: int
 
 
 @kernel
@@ -91,12 +103,17 @@ def new_state(parameters: Int, pieces: Int) -> Int:
     s[CHOICE], s[LAST_BANK] = NONE, s[BANKS] - 1
     s[READ_END], s[WRITE_END] = s[READ_LATENCY] + s[BURST], s[WRITE_LATENCY] + s[BURST]
     s[REFRESH_DUE] = s[REFRESH_INTERVAL]
+    s[COLUMN_GROUP] = GROUP_AT
+    s[UNUSUAL] = s[CONTROLLER] == STRICT or s[DUAL_COMMAND] == 1
     for b in range(s[BANKS]):
         bank = BANK_AT + BANK_SIZE * b
         s[bank + NUMBER] = b
         s[bank + OPEN_ROW] = NONE
         s[bank + GROUP] = GROUP_AT + GROUP_SIZE * (b // s[BANKS_PER_GROUP])
         s[bank + BIT] = np.int64(1) << np.int64(b)
+        first = b // s[BANKS_PER_GROUP] * s[BANKS_PER_GROUP]
+        for other in range(first, first + s[BANKS_PER_GROUP]):
+            s[bank + GROUP_BANKS] |= np.int64(1) << np.int64(other)
         s[bank + ROW_COMMAND] = ACTIVATE
         for kind in range(2):
             ring = bank + REQUESTS + 2 * kind
@@ -140,9 +157,33 @@ def room(s: Int, kind: int) -> bool:
 
 
 @inlined
+def later(one: int, other: int) -> int:
+    """The later of two times: in a function that is not inlined itself, `max` would be a call."""
+    return int(max(one, other))
+
+
+@inlined
+def planned(s: Int) -> Plan:
+    """The plan that the state holds."""
+    return Plan(s[COMMAND_TIME], s[CHOICE], s[COMMAND])
+
+
+@inlined
+def hold(s: Int, plan: Plan) -> None:
+    """Have the state hold a plan."""
+    s[COMMAND_TIME], s[CHOICE], s[COMMAND] = plan.time, plan.bank, plan.command
+
+
+@inlined
+def event(s: Int, plan: Plan) -> int:
+    """The next clock at which the controller has something to do."""
+    return int(min(plan.time, s[TRANSFER_TIME], s[REFRESH_DUE]))
+
+
+@inlined
 def next_event(s: Int) -> int:
     """The next clock at which `step` must be called."""
-    return int(min(s[COMMAND_TIME], s[TRANSFER_TIME], s[REFRESH_DUE]))
+    return event(s, planned(s))
 
 
 @inlined

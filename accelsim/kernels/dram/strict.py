@@ -6,7 +6,7 @@ from accelsim.kernels.compile import called, inlined
 from accelsim.kernels.dram import state as at
 from accelsim.kernels.dram.banks import append, join, oldest, refresh, review, start_of, when
 from accelsim.kernels.dram.commands import choose, perform
-from accelsim.kernels.dram.state import NEVER, NONE, READ, STRICT, WRITE, Int
+from accelsim.kernels.dram.state import NEVER, NONE, READ, STRICT, WRITE, Int, hold
 
 
 @inlined
@@ -36,9 +36,9 @@ def oldest_due(s: Int, now: int, only: int) -> int:
 
 
 @inlined
-def issue(s: Int, now: int) -> int:
+def issue(s: Int, now: int, only: int) -> int:
     """Issue a column command that is due, or else a row command, for the oldest request; the request that was served, or NONE."""
-    found = NONE if s[at.ONLY] == at.ROWS_ONLY else oldest_due(s, now, at.COLUMNS_ONLY)
+    found = NONE if only == at.ROWS_ONLY else oldest_due(s, now, at.COLUMNS_ONLY)
     if found == NONE:
         found = oldest_due(s, now, at.ROWS_ONLY)
     bank, command = found >> 2, found & 3
@@ -55,7 +55,7 @@ def turn(s: Int) -> None:
     reads, writes = s[at.WAITING], s[at.WAITING + WRITE]
     begin = writes >= s[at.HIGH] or (reads == 0 and writes > 0)
     if begin if s[at.SERVING] == READ else writes <= s[at.LOW] and reads > 0:
-        s[at.SERVING], s[at.STALE] = WRITE - s[at.SERVING], 1
+        s[at.SERVING] = WRITE - s[at.SERVING]
         for b in range(s[at.BANKS]):
             review(s, at.BANK_AT + at.BANK_SIZE * b, STRICT)
 
@@ -66,21 +66,20 @@ def step(s: Int, now: int) -> int:
     e = NONE
     if now >= s[at.REFRESH_DUE]:
         refresh(s, now)
-    else:
-        more = s[at.DUAL_COMMAND]
-        while s[at.COMMAND_TIME] <= now:
-            served = issue(s, now)
-            if served != NONE:
-                e = served
-            if more == 0:
-                break
-            more, s[at.ONLY] = 0, at.ROWS_ONLY if served != NONE else at.COLUMNS_ONLY
-            choose(s, now, STRICT)
-        if s[at.ONLY] != at.ANY:
-            s[at.ONLY], s[at.STALE] = at.ANY, 1
-    if s[at.STALE] == 1:
-        choose(s, now + 1, STRICT)
+    elif s[at.COMMAND_TIME] <= now:
+        e = issue(s, now, at.ANY)
+        if s[at.DUAL_COMMAND] == 1:
+            e = issue_another(s, e, now)
+    hold(s, choose(s, now + 1, STRICT, at.ANY))
     return int(e)
+
+
+@called
+def issue_another(s: Int, e: int, now: int) -> int:
+    """As `controller.issue_another`."""
+    if e != NONE:
+        return int(max(e, issue(s, now, at.ROWS_ONLY)) if choose(s, now, STRICT, at.ROWS_ONLY).time <= now else e)
+    return int(issue(s, now, at.ANY) if choose(s, now, STRICT, at.COLUMNS_ONLY).time <= now else e)
 
 
 @called
@@ -91,4 +90,4 @@ def admit(s: Int, now: int, bank: int, e: int, kind: int) -> None:
     join(s, bank, e, kind)
     review(s, bank, STRICT)
     turn(s)
-    choose(s, now + 1, STRICT)
+    hold(s, choose(s, now + 1, STRICT, at.ANY))
