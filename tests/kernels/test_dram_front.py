@@ -35,7 +35,7 @@ def through_front(
     def until(clock: int) -> None:
         while front.due(f) < clock:
             if ahead:
-                for tag in ended[: front.run(s, f, clock, requests, ended, 3, 2)].tolist():
+                for tag in ended[: front.run(s, f, 7 * clock, 7, requests, ended, 3, 2)].tolist():
                     assert requests.left[tag] == 0
                     assert requests.when[tag] % 3 == 2
                     done[tag] = int(requests.when[tag]) // 3

@@ -113,10 +113,10 @@ def join(s: Int, bank: int, e: int, kind: int) -> None:
     s[at.QUEUED] += 1
     s[e + at.ORDER] = s[at.SEQUENCE]
     s[at.SEQUENCE] += 1
-    if s[e + at.ROW] == s[bank + at.OPEN_ROW]:
-        s[bank + at.QUEUED_HITS + kind] += 1
-        if s[bank + at.QUEUED_HITS + kind] == 1:
-            s[bank + at.FIRST_HIT + kind] = e
+    hit = s[e + at.ROW] == s[bank + at.OPEN_ROW]
+    first = s[bank + at.FIRST_HIT + kind]
+    s[bank + at.FIRST_HIT + kind] = e if hit & (s[bank + at.QUEUED_HITS + kind] == 0) else first
+    s[bank + at.QUEUED_HITS + kind] += hit
 
 
 @inlined

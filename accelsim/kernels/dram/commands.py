@@ -5,7 +5,7 @@ from __future__ import annotations
 from accelsim.kernels.compile import inlined
 from accelsim.kernels.dram import state as at
 from accelsim.kernels.dram.banks import activate, column_of, precharge, review, serve, start_of, turn_of, when
-from accelsim.kernels.dram.state import ACTIVATE, NEVER, NONE, PRECHARGE, READ, WRITE, Int, Plan, next_of
+from accelsim.kernels.dram.state import ACTIVATE, NEVER, NONE, READ, STAGED, WRITE, Int, Plan, next_of
 from accelsim.kernels.dram.vectors import rarely
 
 
@@ -39,9 +39,8 @@ def choose(s: Int, now: int, controller: int, only: int) -> Plan:
                 if time == first:
                     break
         plan = Plan(best, choice, command)
-    users = 0 if only == at.COLUMNS_ONLY else s[at.ROW_USERS]
-    if users != 0 and s[at.ROW_FLOOR] <= plan.time:
-        plan = choose_row(s, users, last, now, plan)
+    if only != at.COLUMNS_ONLY and s[at.ROW_FLOOR] <= plan.time:
+        plan = choose_row(s, last, now, plan)
     return plan
 
 
@@ -53,19 +52,22 @@ def neighbours(s: Int, first: int) -> int:
 
 
 @inlined
-def choose_row(s: Int, users: int, last: int, now: int, plan: Plan) -> Plan:
-    """The plan, or the first row command, if it comes before."""
-    first = min(start_of(s, ACTIVATE, now), start_of(s, PRECHARGE, now))
-    soonest, choice = NEVER, NONE
+def choose_row(s: Int, last: int, now: int, plan: Plan) -> Plan:
+    """The plan, or the first row command, if it comes before.
+
+    Distances only grow, so until a bank begins to want one no row command comes before the soonest now; nor, if that is issued, before the
+    second.
+    """
+    users = s[at.ROW_USERS]
+    soonest, second, choice = NEVER + 1, NEVER + 1, NONE
     while users != 0:
         bank, users = next_of(users, last)
         command = s[bank + at.ROW_COMMAND]
         time = when(s, bank, command, start_of(s, command, now))
-        if time < soonest:
-            soonest, choice = time, bank
-            if time == first:
-                break
-    s[at.ROW_FLOOR] = soonest
+        second = min(second, max(soonest, time))
+        choice = bank if time < soonest else choice
+        soonest = min(soonest, time)
+    s[at.ROW_FLOOR], s[at.SECOND_FLOOR] = soonest, second
     if soonest < plan.time or (soonest == plan.time and turn_of(s, choice) <= turn_of(s, plan.bank)):
         return Plan(soonest, choice, s[choice + at.ROW_COMMAND])
     return plan
@@ -81,6 +83,8 @@ def perform(s: Int, bank: int, command: int, now: int, controller: int) -> int:
         if hits == 0 or (s[bank + at.COLUMNS] >= s[at.HIT_CAP] and s[bank + at.LENGTH] != hits):  # else the bank wants what it wanted
             review(s, bank, controller)
         return int(e)
+    if controller == STAGED:  # which issues what it has chosen
+        s[at.ROW_FLOOR] = s[at.SECOND_FLOOR]
     if command == ACTIVATE:
         activate(s, bank, now, controller)
     else:

@@ -25,17 +25,16 @@ def enter(s: Int, bank: int, e: int, kind: int) -> bool:
     if s[bank + at.LENGTH] == s[at.BANK_QUEUE]:
         s[at.MOVABLE] &= ~s[bank + at.BIT]
         s[at.MOVABLE + WRITE] &= ~s[bank + at.BIT]
-    if s[e + at.ROW] == s[bank + at.OPEN_ROW]:
-        if s[bank + at.QUEUED_HITS + kind] > 1:
-            return False
+    hit = s[e + at.ROW] == s[bank + at.OPEN_ROW]
+    if (s[bank + at.QUEUED_HITS + kind] if hit else s[bank + at.LENGTH]) > 1:
+        return False
+    if hit:
         want_column(s, bank, True)
         if s[bank + at.LENGTH] == 1 or s[bank + at.COLUMNS] < s[at.HIT_CAP]:
             want_row(s, bank, False)
-        return True
-    if s[bank + at.LENGTH] == 1:
+    else:
         want_row(s, bank, True)
-        return True
-    return False
+    return True
 
 
 @inlined
@@ -100,8 +99,8 @@ def transfer(s: Int, now: int) -> bool:
     while movable != 0:
         another, movable = first_of(movable), movable & (movable - 1)
         other = s[another + at.FIRST_WAITING + kind]
-        if s[other + at.ARRIVAL] < s[e + at.ARRIVAL]:
-            bank, e = another, other
+        older = s[other + at.ARRIVAL] < s[e + at.ARRIVAL]
+        bank, e = another if older else bank, other if older else e
     return move(s, bank, e, kind, now)
 
 

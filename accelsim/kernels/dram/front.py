@@ -178,12 +178,13 @@ def ended(requests: Rows, r: int, when: int, done: Int, count: int) -> int:
 
 
 @called
-def run(s: Int, f: Int, until: int, requests: Rows, done: Int, channels: int, channel: int) -> int:
+def run(s: Int, f: Int, until: int, period: int, requests: Rows, done: Int, channels: int, channel: int) -> int:
     """Do the clock that is due and all on which nothing that is yet to arrive has any bearing; how many requests are done by that.
 
     As long as something waits in the ring, what arrives later comes behind it, and each clock is known. Without, it stops before `until`
     or at the first request that is done, which may let others send. `tick` is the same for one clock.
 
+    Units:   `until` in the unit of `period`, which is the length of a clock
     Shapes:  requests [in flight]: by tag; of each access whose end is known (READ) or that was taken (WRITE) one is taken off `left`, and
              `when` is raised to clock * `channels` + `channel`; done int64 [in flight]: those with none left, in order
     """
@@ -214,11 +215,12 @@ def run(s: Int, f: Int, until: int, requests: Rows, done: Int, channels: int, ch
             f[head + LEFT] -= 1
             more = f[head + LEFT] != 0
             head, count = head if more else following(f, head), count - 1 + more
-            clock, kind = f[head + CLOCK] if count > 0 else NEVER, f[head + KIND]
+            clock, kind = f[head + CLOCK], f[head + KIND]
+            clock = clock if count > 0 else NEVER
             after = time + 1
             time = later(after, clock)
             wake = later(event(s, plan), after)
-        if rarely(count == 0) and (opened == 0 or at > 0 or wake >= until):
+        if rarely(count == 0) and (opened == 0 or at > 0 or wake * period >= until):
             break
         now = wake
     hold(s, plan)

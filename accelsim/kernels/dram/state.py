@@ -51,11 +51,12 @@ READ_END, WRITE_END: clocks from a column command to the end of its data."""
 WAITING = 64  # + kind: requests that the controller holds (staged: those that no bank's queue has taken)
 MOVABLE, COLUMN_USERS, ROW_USERS, OPEN_BANKS = 66, 68, 69, 70
 """Sets of banks, a bit each. MOVABLE + kind: those whose queue has room and for which requests wait; COLUMN_USERS, ROW_USERS: those that
-have a use for a column, or a row command; OPEN_BANKS: those with an open row. ROW_FLOOR: none of ROW_USERS may have its command before."""
+have a use for a column, or a row command; OPEN_BANKS: those with an open row. ROW_FLOOR: none of ROW_USERS may have its command before; SECOND_FLOOR: after the row command that is next."""
 COLUMN_BANKS = 71
 """COLUMN_GROUP, COLUMN_BANKS: the group of the last column command, and its banks, a bit each."""
 FAW_AT = 76  # four ACT times + four_activates
 PIECE_AT = 80
+SECOND_FLOOR = 72
 UNUSUAL = 110  # 1: a controller that is strict, or issues two commands a clock; 0
 MAX_BANKS = 64
 GROUP_AT = 112  # + GROUP_SIZE * group: not before, by command

@@ -97,6 +97,13 @@ def present_since(machine: Machine, state: State, dram: Dram, c: int) -> int:
 
 
 @inlined
+def next_size(machine: Machine, channel: Rows) -> int:
+    """Accesses of the next request of a channel."""
+    burst = machine.read_burst if channel.direction == READ else machine.write_burst
+    return int(min(channel.stop - channel.cursor, burst, channel.fence - channel.cursor))
+
+
+@inlined
 def send(machine: Machine, state: State, dram: Dram, c: int, size: int, edge: int) -> None:
     """Grant a request of channel `c`: up the link, and its bursts to their DRAM channels."""
     channel, counters = state.channels[c], dram.counters
@@ -151,7 +158,7 @@ def step_up(dram: Dram, direction: int) -> int:
 def work(dram: Dram, k: int, until: int) -> None:
     """Let DRAM channel `k` work up to `until`, or as far ahead as is known; what it has done waits for its time."""
     channels = dram.fronts.shape[0]
-    for i in range(run(dram.states[k], dram.fronts[k], -(-until // dram.clock), dram.requests, dram.done, channels, k)):
+    for i in range(run(dram.states[k], dram.fronts[k], until, dram.clock, dram.requests, dram.done, channels, k)):
         r = dram.done[i]
         request = dram.requests[r]
         if request.direction == READ:
@@ -227,18 +234,15 @@ def advance(machine: Machine, state: State, dram: Dram, until: int) -> bool:
 @inlined
 def choose(state: State, dram: Dram) -> int:
     """The channel with the smallest key, as far as it is known, or NONE; its time goes into its register."""
-    c, since, limit = NONE, BLOCKED, 0
+    c, since, limit, direction, tile = NONE, BLOCKED, 0, READ, 0
     if state.read_end.size > 0:
         limit = state.read_end[dram.counters[READ_SLOT]]
     for k in range(state.channels.size):
         channel = state.channels[k]
         present = max(channel.present, limit) if channel.direction == READ else channel.present
-        if present > since:
-            continue
         # Channels are sorted by direction, then number: an equal key of a later one wins by its tile only.
-        rival = state.channels[c] if c != NONE else channel
-        if present < since or (channel.direction == rival.direction and channel.tile < rival.tile):
-            c, since = k, present
+        if present < since or (present == since and c != NONE and channel.direction == direction and channel.tile < tile):
+            c, since, direction, tile = k, present, channel.direction, channel.tile
     if c != NONE:
         state.channels[c].since = since
     return c
@@ -270,8 +274,7 @@ def replay_banked(machine: Machine, state: State, dram: Dram) -> None:
         if c == NONE:
             break
         channel = state.channels[c]
-        burst = machine.read_burst if channel.direction == READ else machine.write_burst
-        size = min(channel.stop - channel.cursor, burst, channel.fence - channel.cursor)
+        size = next_size(machine, channel)
         x = channel.transfer
         transfer = state.transfers[x]
         if rarely(channel.job == NONE):
