@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,11 +44,8 @@ class Banks:
 
     def new_channels(self, in_flight: int) -> tuple[Int, Int]:
         """Idle channels and their empty fronts, for so many accesses at once: int64 [channels, ...] both."""
-        layout = inorder if self.in_order else state
-        values = dict(self.parameters)
-        one = layout.new_state(np.array([values[name] for name in layout.PARAMETERS], np.int64), pieces(self.bank_pieces))
         gate = front.new_front(front.IN_ORDER if self.in_order else front.FULL, in_flight)
-        return np.tile(one, (self.channels, 1)), np.tile(gate, (self.channels, 1))
+        return np.repeat(idle(self)[None], self.channels, axis=0), np.repeat(gate[None], self.channels, axis=0)
 
     def channel(self, access: int) -> int:
         """The channel of an access, by its number (address // burst)."""
@@ -79,6 +77,13 @@ class Banks:
         access = sum(clocks[name] for name in between) + 8
         refresh = clocks["refresh_time"] + 2 * access + 2 * clocks["banks"]
         return (accesses * access + 2 * requests + refreshes * refresh) * self.clock + requests * self.latency
+
+
+@lru_cache(16)
+def idle(banks: Banks) -> Int:
+    """The state of one channel at clock 0; not to be written."""
+    layout, values = inorder if banks.in_order else state, dict(banks.parameters)
+    return layout.new_state(np.array([values[name] for name in layout.PARAMETERS], np.int64), pieces(banks.bank_pieces))
 
 
 def pieces(of: tuple[tuple[int, int, int], ...]) -> Int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,9 +124,8 @@ def pack(schedule: Schedule, machine: Machine) -> loop.State:
             wait_layer=transfers.wait_layer,
             start=loop.UNKNOWN,
             end=loop.UNKNOWN,
-            codec_time=codecs.cycles * machine.period if codecs else 0,
-            codec_latency=codecs.latency * machine.period if codecs else 0,
             first_end=loop.NEVER,
+            **({"codec_time": codecs.cycles * machine.period, "codec_latency": codecs.latency * machine.period} if codecs else {}),
         ),
         descriptors=rows(loop.DESCRIPTOR, schedule.descriptors.rows.size, **vars(schedule.descriptors)),
         layers=rows(
@@ -185,27 +184,23 @@ def pack_dram(machine: Machine, banks: Banks, transfers: int) -> loop.Dram:
 
 
 @cache
-def fields(columns: str) -> np.dtype[np.void]:
-    """Columns of int64."""
-    return np.dtype([(name, np.int64) for name in columns.split()])
-
-
-def zeros(shape: int | tuple[int, ...], columns: str) -> loop.Rows:
-    """A record array of int64 columns."""
-    return np.zeros(shape, fields(columns)).view(np.recarray)
+def fields(columns: str) -> np.dtype[np.record]:
+    """Records of int64 columns."""
+    return np.dtype((np.record, [(name, np.int64) for name in columns.split()]))
 
 
 def rows(kind: str, count: int, **columns: Int | int) -> loop.Rows:
-    """A record array of zeros but for the given columns."""
+    """An array of records, zeros but for the given columns."""
     table = np.zeros(count, fields(kind))
     for name, column in columns.items():
         table[name] = column
-    return table.view(np.recarray)
+    return table
 
 
+@lru_cache(64)
 def costs(machine: Machine) -> loop.Rows:
     """What requests of every size cost, once, so that the loop never divides by a rate."""
-    table = zeros((2, max(machine.read_burst, machine.write_burst) // machine.access + 1), loop.SIZE)
+    table = np.zeros((2, max(machine.read_burst, machine.write_burst) // machine.access + 1), fields(loop.SIZE))
     for direction in (READ, WRITE):
         for accesses in range(table.shape[1]):
             size = accesses * machine.access
@@ -217,11 +212,11 @@ def costs(machine: Machine) -> loop.Rows:
 
 def peak_bytes(schedule: Schedule, allocated: Int, released: Int) -> Int:
     """Most bytes that the blocks of each class hold at once; a release and an allocation at the same instant do not add."""
-    known = (allocated != loop.UNKNOWN) & (released != loop.UNKNOWN)
     peaks = np.zeros(len(schedule.slots), np.int64)
     for k in range(peaks.size):
-        mine = np.flatnonzero(known & (schedule.blocks.tensor == k))
-        order = np.argsort(np.concatenate([released[mine], allocated[mine]]), kind="stable")  # two runs in order, or nearly so
-        size = schedule.blocks.bytes[mine]
+        mine = np.flatnonzero(schedule.blocks.tensor == k)
+        begin, end, size = allocated[mine], released[mine], schedule.blocks.bytes[mine]
+        size[(begin == loop.UNKNOWN) | (end == loop.UNKNOWN)] = 0
+        order = np.argsort(np.concatenate([end, begin]), kind="stable")  # two runs in order, or nearly so
         peaks[k] = np.cumsum(np.concatenate([-size, size])[order]).max(initial=0)
     return peaks
