@@ -83,7 +83,8 @@ class Banks:
 def idle(banks: Banks) -> Int:
     """The state of one channel at clock 0; not to be written."""
     layout, values = inorder if banks.in_order else state, dict(banks.parameters)
-    return layout.new_state(np.array([values[name] for name in layout.PARAMETERS], np.int64), pieces(banks.bank_pieces))
+    one: Int = layout.new_state(np.array([values[name] for name in layout.PARAMETERS], np.int64), pieces(banks.bank_pieces))
+    return one
 
 
 def pieces(of: tuple[tuple[int, int, int], ...]) -> Int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,7 +185,7 @@ def pack_dram(machine: Machine, banks: Banks, transfers: int) -> loop.Dram:
 
 
 @cache
-def fields(columns: str) -> np.dtype[np.record]:
+def fields(columns: str) -> np.dtype[Any]:
     """Records of int64 columns."""
     return np.dtype((np.record, [(name, np.int64) for name in columns.split()]))
 

@@ -14,7 +14,7 @@ from strategies import technologies, technology
 from accelsim.engines import fast
 from accelsim.hardware.memory import Memory, load_memory, packed
 from accelsim.kernels.dram import controller, front, inorder, state
-from accelsim.kernels.replay import REQUEST
+from accelsim.kernels.replay import REQUEST, Rows
 from accelsim.validation import dram, streams
 
 DDR4 = Path(__file__).parents[2] / "configs" / "memory" / "ddr4_2400.yaml"
@@ -35,10 +35,10 @@ def through_front(
     def until(clock: int) -> None:
         while front.due(f) < clock:
             if ahead:
-                for tag in ended[: front.run(s, f, 7 * clock, 7, requests, ended, 3, 2)].tolist():
-                    assert requests.left[tag] == 0
-                    assert requests.when[tag] % 3 == 2
-                    done[tag] = int(requests.when[tag]) // 3
+                for tag in ended[: front.run(s, f, 7 * clock, 7, 0, 0, requests, ended, 3, 2)].tolist():
+                    assert requests["left"][tag] == 0
+                    assert requests["when"][tag] % 3 == 2
+                    done[tag] = int(requests["when"][tag]) // 3
                 continue
             now = front.due(f)
             taken, read, time = front.tick(s, f)
@@ -54,7 +54,7 @@ def through_front(
     return done, [int(s[getattr(layout, name)]) for name in names]
 
 
-def open_requests(count: int) -> np.recarray:
+def open_requests(count: int) -> Rows:
     """As many requests of one access each."""
     return fast.rows(REQUEST, count, left=1)
 

@@ -31,8 +31,8 @@ def test_a_request_passes_every_stage_in_turn() -> None:
     cost = fast.rows("up_time dram_time down_time overhead", 1, up_time=1, dram_time=2, down_time=3)[0]
     ends = [loop.travel(fast.scalars(kit), parts, cost, direction, 100) for direction in (loop.READ, loop.WRITE)]
     assert ends == [100 + 1 + 10 + 2 + 20 + 3 + 30, 100 + 1 + 10 + 2 + 2]  # the write comes a picosecond later, into a busy DRAM
-    assert parts.busy.tolist() == [2, 4, 3]
-    assert parts.free.tolist() == [102, 115, 136]
+    assert parts["busy"].tolist() == [2, 4, 3]
+    assert parts["free"].tolist() == [102, 115, 136]
 
 
 def test_an_idle_part_serves_at_once_and_a_busy_one_in_order() -> None:
@@ -47,9 +47,9 @@ def test_no_column_hides_behind_a_method_of_records(columns: str) -> None:
 
 def test_durations_are_rounded_up_once_a_request() -> None:
     costs = fast.costs(machine(access=32, burst=64, dram_rate=3 * 10**9, payload=32, read_overhead=20, request_overhead=24))
-    assert costs.dram_time.tolist() == [[0, 10_667, 21_334]] * 2
-    assert costs.down_time.tolist() == [[0, 52, 104], [0, 0, 0]]
-    assert costs.overhead[loop.READ].tolist() == [24, 44, 64]
+    assert costs["dram_time"].tolist() == [[0, 10_667, 21_334]] * 2
+    assert costs["down_time"].tolist() == [[0, 52, 104], [0, 0, 0]]
+    assert costs["overhead"][loop.READ].tolist() == [24, 44, 64]
 
 
 def test_burst_tables_reach_the_longer_of_the_two_limits() -> None:
@@ -59,8 +59,8 @@ def test_burst_tables_reach_the_longer_of_the_two_limits() -> None:
 
 def test_registers_are_idle_again_after_the_last_transfer() -> None:
     state = advance(one_tile(strided(0, 640), stored=(strided(0, 640),)), machine())
-    assert (state.channels.present == loop.NEVER).all()
-    assert (state.channels.position == state.channels.stop_position).all()
+    assert (state.channels["present"] == loop.NEVER).all()
+    assert (state.channels["position"] == state.channels["stop_position"]).all()
     assert state.counters[loop.GRANTS] == 20
     assert state.counters[loop.NEXT_TILE] == 1
 
@@ -70,17 +70,17 @@ def test_inputs_may_be_read_only_and_strided() -> None:
     wide = np.repeat(schedule.descriptors.row_bytes, 2)[::2]
     wide.flags.writeable = False
     object.__setattr__(schedule.descriptors, "row_bytes", wide)
-    assert advance(schedule, machine()).transfers.bytes_moved.tolist() == [640]
+    assert advance(schedule, machine()).transfers["bytes_moved"].tolist() == [640]
 
 
 @pytest.mark.parametrize("far", [2**40, 2**55])
 def test_far_addresses_do_not_wrap(far: int) -> None:
-    assert advance(one_tile(strided(far - 32, 64)), machine(access=64)).transfers.bursts.tolist() == [2]
+    assert advance(one_tile(strided(far - 32, 64)), machine(access=64)).transfers["bursts"].tolist() == [2]
 
 
 def test_hours_of_simulated_time_do_not_wrap() -> None:
     hours = 10 * 3600 * 10**9  # cycles of a nanosecond
-    assert advance(one_tile(strided(0, 64), busy=hours), machine()).tiles.end.tolist() == [1000 + hours * 1000]
+    assert advance(one_tile(strided(0, 64), busy=hours), machine()).tiles["end"].tolist() == [1000 + hours * 1000]
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])

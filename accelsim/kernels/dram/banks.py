@@ -169,7 +169,6 @@ def activate(s: Int, bank: int, now: int, controller: int) -> None:
     s[at.FAW_SLOT] = (s[at.FAW_SLOT] + 1) & 3
     s[at.RANK_ACTIVATE] = max(now + s[at.ACTIVATE_SHORT], s[at.FAW_AT + s[at.FAW_SLOT]])
     s[s[bank + at.GROUP] + ACTIVATE] = now + s[at.ACTIVATE_LONG]
-    s[at.OPEN_BANKS] |= s[bank + at.BIT]
     s[at.ACTIVATES] += 1
     for kind in range(2):
         e, end = s[bank + at.REQUESTS + 2 * kind + at.NEXT], s[bank + at.FIRST_WAITING + kind]
@@ -190,7 +189,6 @@ def precharge(s: Int, bank: int, now: int) -> None:
     s[bank + at.QUEUED_HITS] = s[bank + at.QUEUED_HITS_WRITE] = 0
     s[bank + at.NOT_BEFORE_ACTIVATE] = max(s[bank + at.NOT_BEFORE_ACTIVATE], now + s[at.PRECHARGE_TO_ACTIVATE])
     s[at.RANK_PRECHARGE] = now + s[at.PRECHARGE_TO_PRECHARGE]
-    s[at.OPEN_BANKS] &= ~s[bank + at.BIT]
     s[at.PRECHARGES] += 1
 
 

@@ -6,7 +6,6 @@ from accelsim.kernels.compile import inlined
 from accelsim.kernels.dram import state as at
 from accelsim.kernels.dram.banks import activate, column_of, precharge, review, serve, start_of, turn_of, when
 from accelsim.kernels.dram.state import ACTIVATE, NEVER, NONE, READ, STAGED, WRITE, Int, Plan, next_of
-from accelsim.kernels.dram.vectors import rarely
 
 
 @inlined

@@ -177,14 +177,23 @@ def ended(requests: Rows, r: int, when: int, done: Int, count: int) -> int:
     return count + 1 if request.left == 0 else count
 
 
+@inlined
+def sooner(until: int, time: int, counts: bool) -> int:
+    """The sooner of two times, if the second counts."""
+    return int(min(until, time) if counts else until)
+
+
 @called
-def run(s: Int, f: Int, until: int, period: int, requests: Rows, done: Int, channels: int, channel: int) -> int:
+def run(
+    s: Int, f: Int, until: int, period: int, after_read: int, after_write: int, requests: Rows, done: Int, channels: int, channel: int
+) -> int:
     """Do the clock that is due and all on which nothing that is yet to arrive has any bearing; how many requests are done by that.
 
-    As long as something waits in the ring, what arrives later comes behind it, and each clock is known. Without, it stops before `until`
-    or at the first request that is done, which may let others send. `tick` is the same for one clock.
+    As long as something waits in the ring, what arrives later comes behind it, and each clock is known. Without, it stops before `until`,
+    and soon after the first request that is done, which may let others send. `tick` is the same for one clock.
 
-    Units:   `until` in the unit of `period`, which is the length of a clock
+    Units:   `until` in the unit of `period`, which is the length of a clock; so are `after_read`, `after_write`: no less passes between
+             the end of a read, or the clock at which a write was taken, and the first arrival that it may cause
     Shapes:  requests [in flight]: by tag; of each access whose end is known (READ) or that was taken (WRITE) one is taken off `left`, and
              `when` is raised to clock * `channels` + `channel`; done int64 [in flight]: those with none left, in order
     """
@@ -202,14 +211,18 @@ def run(s: Int, f: Int, until: int, period: int, requests: Rows, done: Int, chan
         if wake <= now:
             e, plan = proceed(s, plan, now)
             if e != NONE and s[e + state.KIND] == READ:
-                at = ended(requests, s[e + state.TAG], s[state.LAST_DATA] * channels + channel, done, at)
+                before, end = at, s[state.LAST_DATA]
+                at = ended(requests, s[e + state.TAG], end * channels + channel, done, at)
+                until = sooner(until, end * period + after_read, at > before)
                 opened -= 1
         after, time = now + 1, later(now, clock)
         wake = later(event(s, plan), after)
         while time < wake and room(s, kind):
             plan = accept(s, plan, time, f[head + BURST], kind, f[head + TAG])
             if kind == WRITE:
+                before = at
                 at = ended(requests, f[head + TAG], time * channels + channel, done, at)
+                until = sooner(until, time * period + after_write, at > before)
                 opened -= 1
             f[head + BURST] += 1
             f[head + LEFT] -= 1
@@ -220,7 +233,7 @@ def run(s: Int, f: Int, until: int, period: int, requests: Rows, done: Int, chan
             after = time + 1
             time = later(after, clock)
             wake = later(event(s, plan), after)
-        if rarely(count == 0) and (opened == 0 or at > 0 or wake * period >= until):
+        if rarely(count == 0) and (opened == 0 or wake * period >= until):
             break
         now = wake
     hold(s, plan)

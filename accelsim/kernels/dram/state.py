@@ -42,22 +42,21 @@ the watermark. `row_shift`: bits of a burst index below its row."""
 (
     PIECES,  # bank bits: pieces of (shift, mask, place) from PIECE_AT on
     COMMAND_TIME, CHOICE, COMMAND, LAST_BANK,  # the plan; the number of the bank of the last command
-    TRANSFER_TIME, DRAINING, MOVING, SERVING, QUEUED, ROW_FLOOR, COLUMN_GROUP, FREE, SEQUENCE, FAW_SLOT, READ_END, WRITE_END,
+    TRANSFER_TIME, DRAINING, MOVING, SERVING, QUEUED, COLUMN_GROUP, FREE, SEQUENCE, FAW_SLOT, READ_END, WRITE_END,
     REFRESH_DUE, RANK_READ, RANK_WRITE, RANK_ACTIVATE, RANK_PRECHARGE,  # not before
     READS, WRITES, ACTIVATES, PRECHARGES, REFRESHES, HITS, MISSES, CONFLICTS, LAST_DATA,  # counters; end of the last data
-) = range(33, 64)  # fmt: skip
+) = range(33, 63)  # fmt: skip
 """DRAINING: writes still to be moved before reads are again; MOVING: READ or WRITE, which are moved;
 READ_END, WRITE_END: clocks from a column command to the end of its data."""
 WAITING = 64  # + kind: requests that the controller holds (staged: those that no bank's queue has taken)
-MOVABLE, COLUMN_USERS, ROW_USERS, OPEN_BANKS = 66, 68, 69, 70
+MOVABLE, COLUMN_USERS, ROW_USERS, COLUMN_BANKS = 66, 68, 69, 70
 """Sets of banks, a bit each. MOVABLE + kind: those whose queue has room and for which requests wait; COLUMN_USERS, ROW_USERS: those that
-have a use for a column, or a row command; OPEN_BANKS: those with an open row. ROW_FLOOR: none of ROW_USERS may have its command before; SECOND_FLOOR: after the row command that is next."""
-COLUMN_BANKS = 71
-"""COLUMN_GROUP, COLUMN_BANKS: the group of the last column command, and its banks, a bit each."""
+have a use for a column, or a row command; COLUMN_BANKS: those of the group of the last column command, which is COLUMN_GROUP."""
+ROW_FLOOR, SECOND_FLOOR = 71, 72
+"""None of ROW_USERS may have its command before; and none after the next row command, once that is issued."""
+UNUSUAL = 73  # 1: the controller is strict, or issues two commands a clock; 0
 FAW_AT = 76  # four ACT times + four_activates
 PIECE_AT = 80
-SECOND_FLOOR = 72
-UNUSUAL = 110  # 1: a controller that is strict, or issues two commands a clock; 0
 MAX_BANKS = 64
 GROUP_AT = 112  # + GROUP_SIZE * group: not before, by command
 GROUP_SIZE = 4

@@ -3,8 +3,8 @@
 Before a grant at an edge, the DRAM does all clocks before that edge, and reads whose data is there by then take their place on the way
 down. That is safe: what is granted later arrives later. It is enough: whatever ends by that edge follows from clocks before it. An end is
 booked as soon as it is known; it may let another channel present a request, so the edge is then chosen anew.
-The DRAM runs ahead of the edges while accesses wait before it, for what is granted later comes behind those; what it has done by then waits
-here, in order, until its time has come.
+The DRAM runs ahead of the edges while accesses wait before it, for what is granted later comes behind those, and as long as the way of an
+end down the link and of a request up takes; what it has done by then waits here, in order, until its time has come.
 
 Credits (requests, descriptors, reads in flight) are counted, so their rings of ends are in the order of the ends, not of the grants.
 """
@@ -155,10 +155,11 @@ def step_up(dram: Dram, direction: int) -> int:
 
 
 @inlined
-def work(dram: Dram, k: int, until: int) -> None:
+def work(machine: Machine, dram: Dram, k: int, until: int) -> None:
     """Let DRAM channel `k` work up to `until`, or as far ahead as is known; what it has done waits for its time."""
     channels = dram.fronts.shape[0]
-    for i in range(run(dram.states[k], dram.fronts[k], until, dram.clock, dram.requests, dram.done, channels, k)):
+    read, write = dram.latency + machine.latency_down + machine.latency_up, dram.clock + machine.latency_up
+    for i in range(run(dram.states[k], dram.fronts[k], until, dram.clock, read, write, dram.requests, dram.done, channels, k)):
         r = dram.done[i]
         request = dram.requests[r]
         if request.direction == READ:
@@ -228,7 +229,9 @@ def advance(machine: Machine, state: State, dram: Dram, until: int) -> bool:
         if taken < time or (taken == time and written < clock * channels + k):
             book(machine, state, dram, step_up(dram, WRITE), taken + dram.clock)
             return True
-        work(dram, k, min(until, when, taken, others * dram.clock if others < NO_CLOCK else NEVER))
+        elsewhere = others * dram.clock if others < NO_CLOCK else NEVER
+        soonest = min(until, when + machine.latency_down, min(taken, elsewhere) + min(dram.clock, dram.latency + machine.latency_down))
+        work(machine, dram, k, soonest + machine.latency_up)
 
 
 @inlined
