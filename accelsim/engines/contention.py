@@ -74,9 +74,9 @@ def resolve(accelerator: Accelerator) -> Ports | None:
 def conflict_cycles(schedule: Schedule, machine: Machine) -> Int:
     """Cycles for which the banks of the buffer hold up each tile, int64 [tiles]."""
     tiles, ports = schedule.tiles, machine.ports
+    if ports is None or not tiles.layer.size:
+        return np.zeros(tiles.layer.size, np.int64)
     held = np.zeros(tiles.layer.size, object)
-    if ports is None or not held.size:
-        return held.astype(np.int64)
     cycles = (tiles.busy_cycles + tiles.fill_cycles).astype(object)  # whole numbers of any size, so that products do not wrap
     array, (coming, going) = array_bytes(schedule, ports), moved_bytes(schedule)
     banks = max(1, ports.banks // max(schedule.slots)) if ports.own_banks else ports.banks

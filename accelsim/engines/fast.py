@@ -192,7 +192,8 @@ def fields(columns: str) -> np.dtype[Any]:
 
 def rows(kind: str, count: int, **columns: Int | int) -> loop.Rows:
     """An array of records, zeros but for the given columns."""
-    table = np.zeros(count, fields(kind))
+    dtype = fields(kind)
+    table = np.zeros(count, dtype) if len(columns) < len(dtype) else np.empty(count, dtype)
     for name, column in columns.items():
         table[name] = column
     return table
@@ -213,11 +214,12 @@ def costs(machine: Machine) -> loop.Rows:
 
 def peak_bytes(schedule: Schedule, allocated: Int, released: Int) -> Int:
     """Most bytes that the blocks of each class hold at once; a release and an allocation at the same instant do not add."""
+    bounds = np.searchsorted(schedule.blocks.tensor, np.arange(len(schedule.slots) + 1))  # blocks of a class lie side by side
     peaks = np.zeros(len(schedule.slots), np.int64)
     for k in range(peaks.size):
-        mine = np.flatnonzero(schedule.blocks.tensor == k)
+        mine = slice(bounds[k], bounds[k + 1])
         begin, end, size = allocated[mine], released[mine], schedule.blocks.bytes[mine]
-        size[(begin == loop.UNKNOWN) | (end == loop.UNKNOWN)] = 0
+        size = np.where((begin == loop.UNKNOWN) | (end == loop.UNKNOWN), 0, size)
         order = np.argsort(np.concatenate([end, begin]), kind="stable")  # two runs in order, or nearly so
         peaks[k] = np.cumsum(np.concatenate([-size, size])[order]).max(initial=0)
     return peaks

@@ -12,10 +12,30 @@ from __future__ import annotations
 from accelsim.kernels.compile import called, inlined, kernel
 from accelsim.kernels.dram import state as at
 from accelsim.kernels.dram import strict
-from accelsim.kernels.dram.banks import append, join, refresh, want_column, want_row
+from accelsim.kernels.dram.banks import append, column_of, join, refresh, start_of, turn_of, want_column, want_row, when
 from accelsim.kernels.dram.commands import choose, perform
 from accelsim.kernels.dram.state import NEVER, NONE, READ, STAGED, STRICT, WRITE, Int, Plan, event, first_of, hold, locate, planned
 from accelsim.kernels.dram.vectors import rarely
+
+
+@inlined
+def offer(s: Int, plan: Plan, bank: int, command: int, now: int) -> Plan:
+    """The plan, or a command of a bank, if it comes before: sooner, or at once and first in turn."""
+    time = when(s, bank, command, start_of(s, command, now))
+    if time < plan.time or (time == plan.time and turn_of(s, bank) < turn_of(s, plan.bank)):
+        return Plan(time, bank, command)
+    return plan
+
+
+@inlined
+def consider(s: Int, plan: Plan, bank: int, now: int) -> Plan:
+    """The plan, whose bank is another, or a command for which a bank has begun to have a use."""
+    if s[at.ROW_USERS] & s[bank + at.BIT]:
+        plan = offer(s, plan, bank, s[bank + at.ROW_COMMAND], now)
+        s[at.SECOND_FLOOR] = min(s[at.SECOND_FLOOR], s[at.ROW_FLOOR])
+    if s[at.COLUMN_USERS] & s[bank + at.BIT]:
+        plan = offer(s, plan, bank, column_of(s, bank, start_of(s, READ, now), start_of(s, WRITE, now), STAGED), now)
+    return plan
 
 
 @inlined
@@ -84,8 +104,8 @@ def issue(s: Int, plan: Plan, now: int, dual: bool) -> int:
 
 
 @inlined
-def transfer(s: Int, now: int) -> bool:
-    """Move the oldest waiting request whose bank's queue has room; as `enter`."""
+def transfer(s: Int, now: int) -> int:
+    """Move the oldest waiting request whose bank's queue has room; the bank, if that changes for what it has a use, or NONE."""
     waiting = s[at.WAITING + WRITE]
     if rarely(s[at.DRAINING] == 0 and waiting > s[at.LOW]) and (waiting >= s[at.HIGH] or s[at.QUEUED] == 0):
         s[at.DRAINING], s[at.MOVING] = waiting, WRITE
@@ -93,7 +113,7 @@ def transfer(s: Int, now: int) -> bool:
     s[at.TRANSFER_TIME] = NEVER
     movable = s[at.MOVABLE + kind]
     if rarely(movable == 0):
-        return False
+        return NONE
     bank, movable = first_of(movable), movable & (movable - 1)
     e = s[bank + at.FIRST_WAITING + kind]
     while movable != 0:
@@ -101,7 +121,7 @@ def transfer(s: Int, now: int) -> bool:
         other = s[another + at.FIRST_WAITING + kind]
         older = s[other + at.ARRIVAL] < s[e + at.ARRIVAL]
         bank, e = another if older else bank, other if older else e
-    return move(s, bank, e, kind, now)
+    return int(bank if move(s, bank, e, kind, now) else NONE)
 
 
 @called
@@ -124,7 +144,7 @@ def seldom(s: Int, now: int) -> int:
     else:
         changed = False
     if s[at.TRANSFER_TIME] <= now:
-        changed |= transfer(s, now)
+        changed |= transfer(s, now) != NONE
     hold(s, choose(s, now + 1, STAGED, at.ANY) if changed else plan)
     return int(e)
 
@@ -136,12 +156,16 @@ def proceed(s: Int, plan: Plan, now: int) -> tuple[int, Plan]:
         hold(s, plan)
         e = int(seldom(s, now))
         return e, planned(s)
-    e, changed = NONE, plan.time <= now
-    if changed:
+    e, stale = NONE, plan.time <= now
+    if stale:
         e = issue(s, plan, now, False)
     if s[at.TRANSFER_TIME] <= now:
-        changed |= transfer(s, now)
-    return e, choose(s, now + 1, STAGED, at.ANY) if changed else plan
+        bank = transfer(s, now)
+        if bank == plan.bank:
+            stale = True
+        elif bank != NONE and not stale:
+            plan = consider(s, plan, bank, now + 1)
+    return e, choose(s, now + 1, STAGED, at.ANY) if stale else plan
 
 
 @inlined
@@ -173,7 +197,9 @@ def accept(s: Int, plan: Plan, now: int, burst: int, kind: int, tag: int) -> Pla
         wanted = kind == s[at.MOVING]
         if kind == READ and wanted and event(s, plan) > now + 1:
             # Nothing comes before it or sees the difference, so the transfer of the next clock is made at once.
-            return choose(s, now + 2, STAGED, at.ANY) if enter(s, bank, e, kind) else plan
+            if not enter(s, bank, e, kind):
+                return plan
+            return choose(s, now + 2, STAGED, at.ANY) if bank == plan.bank else consider(s, plan, bank, now + 2)
         s[at.MOVABLE + kind] |= s[bank + at.BIT]
     s[at.WAITING + kind] += 1
     if kind == WRITE and s[at.DRAINING] == 0:
