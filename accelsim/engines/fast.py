@@ -161,7 +161,8 @@ def pack(schedule: Schedule, machine: Machine) -> loop.State:
 def pack_dram(machine: Machine, banks: Banks, transfers: int) -> loop.Dram:
     """An idle DRAM, and nothing in flight."""
     channels, requests = machine.read_channels + machine.write_channels, machine.requests_in_flight
-    states, fronts = banks.new_channels(machine.bursts_in_flight)
+    runs = requests if banks.channels == 1 else machine.bursts_in_flight  # one channel gets a request as one run
+    states, fronts = banks.new_channels(runs)
     counters = np.zeros(9, np.int64)
     counters[loop.FREE] = requests
     jobs = np.tile(np.arange(-1, machine.outstanding_descriptors, dtype=np.int64), (channels, 1))

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from accelsim.kernels.compile import inlined
 from accelsim.kernels.dram import state as at
-from accelsim.kernels.dram.banks import activate, column_of, precharge, review, serve, start_of, turn_of, when
-from accelsim.kernels.dram.state import ACTIVATE, NEVER, NONE, READ, STAGED, WRITE, Int, Plan, next_of
+from accelsim.kernels.dram.banks import (
+    activate,
+    column_of,
+    oldest,
+    precharge,
+    review,
+    serve,
+    start_of,
+    turn_of,
+    want_column,
+    want_row,
+    when,
+)
+from accelsim.kernels.dram.state import ACTIVATE, NEVER, NONE, PRECHARGE, READ, STAGED, STRICT, WRITE, Int, Plan, next_of
 
 
 @inlined
@@ -58,11 +70,12 @@ def choose_row(s: Int, last: int, now: int, plan: Plan) -> Plan:
     second.
     """
     users = s[at.ROW_USERS]
+    opening, closing = start_of(s, ACTIVATE, now), start_of(s, PRECHARGE, now)
     soonest, second, choice = NEVER + 1, NEVER + 1, NONE
     while users != 0:
         bank, users = next_of(users, last)
         command = s[bank + at.ROW_COMMAND]
-        time = when(s, bank, command, start_of(s, command, now))
+        time = when(s, bank, command, opening if command == ACTIVATE else closing)
         second = min(second, max(soonest, time))
         choice = bank if time < soonest else choice
         soonest = min(soonest, time)
@@ -86,8 +99,11 @@ def perform(s: Int, bank: int, command: int, now: int, controller: int) -> int:
         s[at.ROW_FLOOR] = s[at.SECOND_FLOOR]
     if command == ACTIVATE:
         activate(s, bank, now, controller)
+        want_column(s, bank, True)  # for the request that the row was opened for
+        want_row(s, bank, False)
     else:
         precharge(s, bank, now)
         s[bank + at.TOUCH] = at.CONFLICT if s[bank + at.LENGTH] > 0 else at.HIT
-    review(s, bank, controller)
+        want_column(s, bank, False)
+        want_row(s, bank, oldest(s, bank, controller) != NONE if controller == STRICT else s[bank + at.LENGTH] > 0)
     return NONE
