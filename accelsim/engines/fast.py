@@ -194,7 +194,7 @@ def fields(columns: str) -> np.dtype[Any]:
 def rows(kind: str, count: int, **columns: Int | int) -> loop.Rows:
     """An array of records, zeros but for the given columns."""
     dtype = fields(kind)
-    table = np.zeros(count, dtype) if len(columns) < len(dtype) else np.empty(count, dtype)
+    table = np.zeros(count, dtype) if len(columns) < len(kind.split()) else np.empty(count, dtype)
     for name, column in columns.items():
         table[name] = column
     return table
