@@ -21,7 +21,7 @@ from accelsim.kernels.dram.vectors import rarely
 
 Int = NDArray[np.int64]
 Rows = Any
-"""A numpy record array; mypy does not know the fields of records."""
+"""An array of records; mypy does not know their fields."""
 
 FULL, IN_ORDER = 0, 1
 CONTROLLER, HEAD, COUNT, AFTER, OPEN, WAKE = range(6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from accelsim.kernels.dram.front import Rows
 from accelsim.kernels.replay.banked import FREE, REQUEST, Dram, replay_banked
 from accelsim.kernels.replay.flat import replay, travel
 from accelsim.kernels.replay.steps import occupy
@@ -35,7 +36,6 @@ from accelsim.kernels.replay.tables import (
     UP,
     WRITE,
     Machine,
-    Rows,
     State,
 )
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from accelsim.kernels.compile import inlined, kernel
-from accelsim.kernels.dram.front import arrive, due, run
+from accelsim.kernels.dram.front import Rows, arrive, due, run
 from accelsim.kernels.dram.state import NEVER as NO_CLOCK
 from accelsim.kernels.dram.vectors import rarely
 from accelsim.kernels.replay.steps import (
@@ -39,7 +39,6 @@ from accelsim.kernels.replay.tables import (
     WRITE,
     Int,
     Machine,
-    Rows,
     State,
 )
 

@@ -9,8 +9,9 @@ The one decision left is which channel gets the next edge: the smallest key (pre
 from __future__ import annotations
 
 from accelsim.kernels.compile import inlined, kernel
+from accelsim.kernels.dram.front import Rows
 from accelsim.kernels.replay.steps import count_drained, count_stored, end_transfer, occupy, open_descriptor, pass_on, round_up, settle
-from accelsim.kernels.replay.tables import DOWN, DRAM, GRANTS, NEVER, NONE, READ, UNKNOWN, UP, WRITE, Machine, Rows, State
+from accelsim.kernels.replay.tables import DOWN, DRAM, GRANTS, NEVER, NONE, READ, UNKNOWN, UP, WRITE, Machine, State
 
 
 @inlined

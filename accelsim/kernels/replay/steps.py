@@ -6,6 +6,7 @@ All is worked out as soon as it is known, in advance of its time; what is not ye
 from __future__ import annotations
 
 from accelsim.kernels.compile import inlined
+from accelsim.kernels.dram.front import Rows
 from accelsim.kernels.replay.tables import (
     CONFLICT,
     DRAINED,
@@ -24,7 +25,6 @@ from accelsim.kernels.replay.tables import (
     WRITE,
     Int,
     Machine,
-    Rows,
     State,
 )
 

@@ -5,14 +5,14 @@ Tables are record arrays of int64 (columns below), one row a thing: few arrays t
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.dram.front import Rows
+
 Int = NDArray[np.int64]
-Rows = Any
-"""A numpy record array; mypy does not know the fields of records."""
 
 NONE = -1
 UNKNOWN = -1
