@@ -47,10 +47,6 @@ class Banks:
         gate = front.new_front(front.IN_ORDER if self.in_order else front.FULL, in_flight)
         return np.repeat(idle(self)[None], self.channels, axis=0), np.repeat(gate[None], self.channels, axis=0)
 
-    def channel(self, access: int) -> int:
-        """The channel of an access, by its number (address // burst)."""
-        return sum(((access >> shift) & mask) << place for shift, mask, place in self.channel_pieces)
-
     def close(self, states: Int, fronts: Int, end: int) -> Int:
         """Have every channel write what it holds at the end of the replay, ps; what each has done: `DRAM_COUNTS`, int64 [channels, 8]."""
         layout = inorder if self.in_order else state
@@ -63,6 +59,11 @@ class Banks:
     def bus_time(self, accesses: int) -> int:
         """Picoseconds for which so many accesses, evenly over the channels, occupy the data buses, rounded up."""
         return -(-accesses * self.burst_time // self.channels)
+
+    @property
+    def strict(self) -> bool:
+        """Whether the controller of a channel that is not in order is the strict one."""
+        return dict(self.parameters)["controller"] == state.STRICT
 
     @property
     def burst_time(self) -> int:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from accelsim.engines.codec import Codec
 from accelsim.engines.contention import conflict_cycles
+from accelsim.engines.dram import BankedDram
 from accelsim.engines.gauge import Gauge
 from accelsim.engines.machine import Machine, duration
-from accelsim.engines.reordering import BankedDram
 from accelsim.engines.stalls import Moments, Stalls, columns
 from accelsim.schedule.tables import NONE, READ, WRITE, Schedule
 from accelsim.timeline import CAUSES, Timeline, no_channels
@@ -203,7 +203,7 @@ class Accelerator:
                 lambda request: self.down.accept(request) if request.direction == READ else self.arrived(request),
             )
         else:
-            self.dram = BankedDram(machine.banks, machine.bursts_in_flight, env, self.down.accept, self.arrived)
+            self.dram = BankedDram(machine.banks, env, self.down.accept, self.arrived)
         self.up = Stage(
             env,
             lambda request: duration(machine.up_bytes(request.direction, request.size), machine.up_rate),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from accelsim.kernels.compile import called, inlined, kernel
 from accelsim.kernels.dram import inorder, state
-from accelsim.kernels.dram.controller import accept, admit, flush, proceed, step
+from accelsim.kernels.dram.controller import accept, flush, proceed, step
 from accelsim.kernels.dram.state import NEVER, NONE, READ, WRITE, event, hold, idle, later, next_event, planned, room
 from accelsim.kernels.dram.vectors import rarely
 
@@ -141,33 +141,6 @@ def pass_one(s: Int, f: Int) -> tuple[int, int, int]:
 
 
 @inlined
-def tick(s: Int, f: Int) -> tuple[int, int, int]:
-    """Do all that happens at the clock that is due.
-
-    Returns the tag of a write that was taken, the tag of a read whose end is now known (NONE for none), and that end, in clocks.
-    """
-    if f[CONTROLLER] != FULL:
-        kind, tag, end = pass_one(s, f)
-        return int(tag if kind == WRITE else NONE), int(tag if kind == READ else NONE), int(end)
-    now, head = f[WAKE], f[HEAD]
-    taken, read, end = NONE, NONE, 0
-    if next_event(s) <= now:
-        e = step(s, now)
-        if e != NONE and s[e + state.KIND] == READ:
-            read, end = s[e + state.TAG], s[state.LAST_DATA]
-            f[OPEN] -= 1
-    if f[COUNT] > 0 and f[head + CLOCK] <= now and room(s, f[head + KIND]):
-        admit(s, now, f[head + BURST], f[head + KIND], f[head + TAG])
-        if f[head + KIND] == WRITE:
-            taken = f[head + TAG]
-            f[OPEN] -= 1
-        leave(f)
-    f[AFTER] = now + 1
-    look(s, f)
-    return int(taken), int(read), int(end)
-
-
-@inlined
 def ended(requests: Rows, r: int, when: int, done: Int, count: int) -> int:
     """An access of request `r` ends; how many requests are done now."""
     request = requests[r]
@@ -190,7 +163,7 @@ def run(
     """Do the clock that is due and all on which nothing that is yet to arrive has any bearing; how many requests are done by that.
 
     As long as something waits in the ring, what arrives later comes behind it, and each clock is known. Without, it stops before `until`,
-    and soon after the first request that is done, which may let others send. `tick` is the same for one clock.
+    and soon after the first request that is done, which may let others send.
 
     Units:   `until` in the unit of `period`, which is the length of a clock; so are `after_read`, `after_write`: no less passes between
              the end of a read, or the clock at which a write was taken, and the first arrival that it may cause

@@ -20,7 +20,7 @@ def due(s: Int, bank: int, now: int, only: int) -> int:
 def oldest_due(s: Int, now: int, only: int) -> int:
     """The bank that issues a column or a row command now and the command, as bank << 2 | command, or NONE.
 
-    The one whose request is the oldest.
+    The one whose request is the oldest; rows that nobody waits for are closed last, in turn.
     """
     b, best, found = s[at.LAST_BANK], NEVER, NONE
     for _ in range(s[at.BANKS]):
@@ -30,8 +30,9 @@ def oldest_due(s: Int, now: int, only: int) -> int:
         if command == NONE:
             continue
         e = s[bank + at.FIRST_HIT + command] if command <= WRITE else oldest(s, bank, STRICT)
-        if e == NONE or s[e + at.ORDER] < best:
-            best, found = NEVER if e == NONE else s[e + at.ORDER], bank << 2 | command
+        order = NEVER if e == NONE else s[e + at.ORDER]
+        if found == NONE or order < best:
+            best, found = order, bank << 2 | command
     return int(found)
 
 

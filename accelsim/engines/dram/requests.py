@@ -1,4 +1,4 @@
-"""The DRAM of banks in the readable engine: requests are cut into accesses, channels work clock by clock, ends come in their own order."""
+"""Requests of the DMA engine: cut into accesses, served by channels clock by clock, ended in an order of their own."""
 
 from __future__ import annotations
 
@@ -11,11 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.engines.banks import Banks
-from accelsim.kernels.dram.front import arrive, due, tick
-from accelsim.kernels.dram.state import NEVER, NONE
+from accelsim.engines.dram.channel import Channel
+from accelsim.engines.dram.inorder import InOrder
+from accelsim.engines.dram.staged import Staged
+from accelsim.engines.dram.strict import Strict
 from accelsim.schedule.tables import READ
+from accelsim.timeline import DRAM_COUNTS
 
 Int = NDArray[np.int64]
+
+
+def new_channel(banks: Banks) -> Channel:
+    """An idle channel at clock 0."""
+    if banks.in_order:
+        return InOrder(banks)
+    return Strict(banks) if banks.strict else Staged(banks)
 
 
 class Request(Protocol):
@@ -58,13 +68,12 @@ class BankedDram(Generic[AnyRequest]):
     def __init__(
         self,
         banks: Banks,
-        in_flight: int,
         clock: Clock,
         deliver: Callable[[AnyRequest], None],
         arrived: Callable[[AnyRequest], None],
     ) -> None:
         self.banks, self.clock, self.deliver, self.arrived = banks, clock, deliver, arrived
-        self.states, self.fronts = banks.new_channels(in_flight)
+        self.channels = [new_channel(banks) for _ in range(banks.channels)]
         self.open: dict[int, Open[AnyRequest]] = {}
         self.ready: list[tuple[int, int]] = []
         self.accepted = self.busy = 0
@@ -76,25 +85,29 @@ class BankedDram(Generic[AnyRequest]):
         low, count = request.address // self.banks.burst, request.size // self.banks.burst
         self.open[number] = Open(request, count)
         for access in range(low, low + count):
-            channel = self.banks.channel(access)
-            arrive(self.states[channel], self.fronts[channel], clock, access, 1, request.direction, number)
+            self.channel(access).arrive(access, request.direction, number, clock)
+        for channel in dict.fromkeys(map(self.channel, range(low, low + count))):
             self.plan(channel)
 
-    def plan(self, channel: int) -> None:
+    def channel(self, access: int) -> Channel:
+        """The channel of an access, by its number (address // burst)."""
+        return self.channels[sum(((access >> shift) & mask) << place for shift, mask, place in self.banks.channel_pieces)]
+
+    def plan(self, channel: Channel) -> None:
         """Have a channel work at its next clock, after all that can arrive by then."""
-        clock = due(self.fronts[channel])
-        if clock < NEVER:
+        clock = channel.due()
+        if clock is not None:
             self.clock.call(max(self.clock.time, clock * self.banks.clock), lambda: self.work(channel, clock), last=True)
 
-    def work(self, channel: int, clock: int) -> None:
+    def work(self, channel: Channel, clock: int) -> None:
         """One clock of a channel, unless it was planned anew."""
-        if due(self.fronts[channel]) != clock:
+        if channel.due() != clock:
             return
-        taken, read, end = tick(self.states[channel], self.fronts[channel])
-        if taken != NONE:
-            self.ended(taken, (clock + 1) * self.banks.clock)
-        if read != NONE:
-            self.ended(read, end * self.banks.clock + self.banks.latency)
+        for end in channel.work(clock):
+            if end.access.kind == READ:
+                self.ended(end.access.tag, end.clock * self.banks.clock + self.banks.latency)
+            else:
+                self.ended(end.access.tag, (end.clock + 1) * self.banks.clock)
         self.plan(channel)
 
     def ended(self, number: int, time: int) -> None:
@@ -118,6 +131,7 @@ class BankedDram(Generic[AnyRequest]):
 
     def close(self, end: int) -> Int:
         """What the channels have done once they have written all they hold: `DRAM_COUNTS`."""
-        counts = self.banks.close(self.states, self.fronts, end)
-        self.busy = self.banks.bus_time(int(counts[:, :2].sum()))
-        return counts
+        counts = [channel.close(-(-end // self.banks.clock)) for channel in self.channels]
+        self.busy = self.banks.bus_time(sum(count["reads"] + count["writes"] for count in counts))
+        table = [[count[name] for name in DRAM_COUNTS] for count in counts]
+        return np.array(table, np.int64) * np.where(np.array(DRAM_COUNTS) == "last_data", self.banks.clock, 1)
