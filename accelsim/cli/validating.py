@@ -72,7 +72,10 @@ def validate_dram(
     mode: Annotated[str, typer.Option(help="full, or fast for the in-order recurrence.")] = "full",
     settings: Settings = None,
 ) -> None:
-    """Hold bus utilisation, cycles and latency of DRAM streams against another simulator, row by row; exit 1 on a miss."""
+    """Hold bus utilisation, cycles and latency of DRAM streams against another simulator, row by row; exit 1 on a miss.
+
+    Activates and refreshes (columns acts, refs) are told beside them.
+    """
     from accelsim.errors import ConfigError, choices
     from accelsim.hardware.memory import load_memory
     from accelsim.validation import dram

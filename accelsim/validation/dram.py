@@ -46,7 +46,7 @@ COLUMNS: Mapping[str, Column] = {
     "cycles": Column(count, optional_cells=True),
     "served": Column(count, optional_cells=True),
     "bus_util": Column(magnitude, required=True),
-    **dict.fromkeys(("util_lo", "util_hi", "lat_mean"), Column(magnitude, optional_cells=True)),
+    **dict.fromkeys(("util_lo", "util_hi", "lat_mean", "acts", "refs"), Column(magnitude, optional_cells=True)),
 }
 PERCENT = 2
 """A utilisation from here on is no wrong part of the clocks, but one in percent."""
@@ -155,8 +155,13 @@ def _row(memory: Memory, table: Path, line: Line, other: float | None, mode: str
 
 
 def _details(cells: Mapping[str, Cell], run: Run) -> tuple[tuple[str, str, tuple[float, float]], ...]:
-    cycles, latency = (float(cells.get(name, 0)) for name in ("cycles", "lat_mean"))
-    return ("cycles", "cycles", (run.cycles, cycles)), ("latency", "lat_mean", (run.mean_latency, latency))
+    ours = (
+        ("cycles", "cycles", run.cycles),
+        ("latency", "lat_mean", run.mean_latency),
+        ("activates", "acts", run.counts.activates),
+        ("refreshes", "refs", run.counts.refreshes),
+    )
+    return tuple((name, column, (model, float(cells.get(column, 0)))) for name, column, model in ours)
 
 
 def _faults(pattern: str, run: Run, cells: Mapping[str, Cell], window: tuple[float, float], other: float | None) -> list[str]:

@@ -48,7 +48,10 @@ class Compared:
 
 @dataclass(frozen=True)
 class Summary:
-    """All rows of a family. Units: `mean`, `most` of the absolute relative errors of the rows that are judged."""
+    """All rows of a family.
+
+    Units:   `mean`, `most` of the absolute relative errors of the rows that are judged; `details`: means of further quantities, likewise
+    """
 
     family: str
     rows: int
@@ -57,13 +60,16 @@ class Summary:
     mean: float
     most: float
     faults: tuple[str, ...] = ()
+    details: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def __str__(self) -> str:
         """One line."""
         told = f", {self.told} told" if self.told else ""
         missed = f", {self.missed} MISS" if self.missed else ""
         error = f"mean error {100 * self.mean:.2f} %, most {100 * self.most:.2f} %"
-        return "  ".join([f"{self.family}: {self.rows} rows{told}{missed}, {error}", *self.faults])
+        means = ", ".join(f"{name} {100 * mean:.2f} %" for name, mean in self.details.items())
+        beside = f"; beside it, means: {means}" if means else ""
+        return "  ".join([f"{self.family}: {self.rows} rows{told}{missed}, {error}{beside}", *self.faults])
 
 
 @dataclass(frozen=True)
@@ -94,11 +100,17 @@ class Comparison:
         return [*map(str, self.rows), *map(str, self.summary), end]
 
     def _summary(self, family: str, rows: list[Compared]) -> Summary:
-        errors = [abs(row.error) for row in rows if row.verdict != "told"] or [0.0]
+        judged = [row for row in rows if row.verdict != "told"]
+        errors = [abs(row.error) for row in judged] or [0.0]
         mean, limit = sum(errors) / len(errors), self.mean_limits.get(family)
         faults = () if limit is None or mean <= limit else (f"mean error beyond {100 * limit:g} %",)
         told, missed = (sum(row.verdict == verdict for row in rows) for verdict in ("told", "MISS"))
-        return Summary(family, len(rows), told, missed, mean, max(errors), faults)
+        details: dict[str, list[float]] = defaultdict(list)
+        for row in judged:
+            for name, pair in row.details.items():
+                details[name].append(abs(difference(*pair)))
+        means = {name: sum(found) / len(found) for name, found in details.items()}
+        return Summary(family, len(rows), told, missed, mean, max(errors), faults, MappingProxyType(means))
 
 
 def difference(model: float, reference: float) -> float:
