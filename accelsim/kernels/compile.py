@@ -101,6 +101,7 @@ class Kernel:
         path = machinecode.place(self.cache, name, kinds) if not self.py_func.__closure__ else None
         loaded = machinecode.load(path) if path else None
         if loaded is None:
+            machinecode.forget(self.cache)
             from accelsim.kernels import jit
 
             code = jit.code(self.dispatcher, arguments, kinds)

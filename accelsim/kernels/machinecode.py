@@ -13,10 +13,14 @@ import hashlib
 import json
 import os
 import pickle
+import re
+import shutil
 import struct
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, FileFinder
@@ -42,6 +46,12 @@ ALIGNED, WRITEABLE = 0x100, 0x400
 
 IDENTITY = {"vendor_id", "cpu family", "model", "stepping", "flags"}
 """What the system tells of a processor that is not about its frequency or its place among others."""
+
+DAY = 86_400
+UNREAD = 14 * DAY
+"""Seconds after which the code of other sources is removed."""
+OURS = re.compile(r"\.(code|nbi|nbc)")
+"""Names of files that hold code, or that hold it in part: ours and numba's."""
 
 Entry = Callable[..., Any]
 _KEPT: list[object] = []
@@ -167,10 +177,28 @@ def save(path: Path, code: Code) -> None:
         raise
 
 
+@cache
+def forget(mine: Path) -> None:
+    """Remove the folders beside `mine` that hold the code of other sources, which no process has read for two weeks."""
+    for folder in mine.parent.glob("[0-9a-f]" * len(mine.name)):
+        with suppress(OSError):
+            old = folder != mine and time.time() - folder.stat().st_mtime > UNREAD
+            if old and all(path.is_dir() or OURS.search(path.name) for path in folder.rglob("*")):
+                shutil.rmtree(folder)
+
+
+def _read_now(folder: Path) -> None:
+    """Note that the code of a folder is in use, once a day."""
+    with suppress(OSError):
+        if time.time() - folder.stat().st_mtime > DAY:
+            os.utime(folder)
+
+
 def load(path: Path) -> Loaded | None:
     """The kernel of a file; None where there is no such file, or it cannot be used."""
     try:
         content = path.read_bytes()
+        _read_now(path.parent)
         digest, content = content[:32], content[32:]
         if hashlib.sha256(content).digest() != digest:
             return None

@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
@@ -253,6 +254,26 @@ def test_an_edited_kernel_is_compiled_again(workshop: Workshop) -> None:
     other = workshop._replace(file=workshop.file.with_name("edited.py"))
     other.file.write_text(KERNELS.replace("return number", "return number + 1"), "utf-8")
     assert other.module().checked(5) == 6
+
+
+def test_code_of_other_sources_that_nobody_reads_is_removed(workshop: Workshop) -> None:
+    assert workshop.module().checked(5) == 5
+    (file,) = workshop.kept()
+    beside = file.parent.parent
+    for name in ("0123456789abcdef", "0123456789abcdee", "0123456789abcded", "notes_of_my_own"):
+        (beside / name / "numba").mkdir(parents=True)
+        (beside / name / "k.f.0123456789abcdef.code").write_bytes(b"")
+        (beside / name / "numba" / "k.f-1.py311.nbi").write_bytes(b"")
+    (beside / "0123456789abcdee" / "thesis.txt").write_text("not ours", "utf-8")
+    for folder in beside.iterdir():
+        os.utime(folder, (0, 0))
+    os.utime(beside / "0123456789abcded")
+    assert workshop.module().checked(6) == 6
+    assert time.time() - file.parent.stat().st_mtime < 3600, "what is read is known to be"
+    assert (beside / "0123456789abcdef").exists(), "nothing was compiled"
+    machinecode.forget.cache_clear()
+    assert workshop.module().busy(np.ones(3, np.uint64), 1) is None
+    assert {path.name for path in beside.iterdir()} == {file.parent.name, "0123456789abcdee", "0123456789abcded", "notes_of_my_own"}
 
 
 def test_code_is_of_its_machine_and_settings_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
