@@ -74,7 +74,7 @@ def validate_dram(
 ) -> None:
     """Hold bus utilisation, cycles and latency of DRAM streams against another simulator, row by row; exit 1 on a miss.
 
-    Activates and refreshes (columns acts, refs) are told beside them.
+    Activates, refreshes and energy (columns acts, refs, pJ_per_B_act, _rdwr, _ref, _bg) are told beside them.
     """
     from accelsim.errors import ConfigError, choices
     from accelsim.hardware.memory import load_memory

@@ -14,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 
 from accelsim.errors import ModelError
-from accelsim.hardware.memory import Counts, Memory, packed
+from accelsim.hardware.memory import Counts, Energy, Memory, packed
 from accelsim.kernels.dram import driver, inorder, state
 from accelsim.validation import streams
 from accelsim.validation.result import Compared, Comparison, difference, judged
@@ -35,6 +35,8 @@ MIXED, TILES = ("rw", "mix3"), "tile"
 MEAN_LIMITS = MappingProxyType(dict.fromkeys(("seq", "holes", "holes_ser", "rand", "rate"), CLOSE_MEAN))
 FAMILIES = MappingProxyType({"seq_r": "seq", "seq_w": "seq", "rate_seq": "rate", "rate_rand": "rate"})
 
+ENERGY = ("pJ_per_B_act", "pJ_per_B_rdwr", "pJ_per_B_ref", "pJ_per_B_bg")
+"""Activates, reads and writes, refreshes, and what is drawn all the time; of each byte that was asked for."""
 COLUMNS: Mapping[str, Column] = {
     "idx": Column(text),
     "pattern": Column(text, required=True),
@@ -46,7 +48,7 @@ COLUMNS: Mapping[str, Column] = {
     "cycles": Column(count, optional_cells=True),
     "served": Column(count, optional_cells=True),
     "bus_util": Column(magnitude, required=True),
-    **dict.fromkeys(("util_lo", "util_hi", "lat_mean", "acts", "refs"), Column(magnitude, optional_cells=True)),
+    **dict.fromkeys(("util_lo", "util_hi", "lat_mean", "acts", "refs", *ENERGY), Column(magnitude, optional_cells=True)),
 }
 PERCENT = 2
 """A utilisation from here on is no wrong part of the clocks, but one in percent."""
@@ -142,7 +144,7 @@ def _row(memory: Memory, table: Path, line: Line, other: float | None, mode: str
         raise ModelError(f"{table}:{line.number}: {fault}") from None
     run = drive(memory, words, outstanding, int(cells.get("gap", 1)), int(params.get("setup", 0)), mode)
     reference = float(cells["bus_util"])
-    details = {name: pair for name, column, pair in _details(cells, run) if column in cells}
+    details = _details(cells, run, memory)
     low, high = (float(cells.get(name, reference)) for name in ("util_lo", "util_hi"))
     name = "  ".join(filter(None, [str(cells.get("idx", "")), pattern, written.partition(";useful")[0], f"ot {outstanding}"]))
     family = FAMILIES.get(pattern, pattern)
@@ -154,14 +156,26 @@ def _row(memory: Memory, table: Path, line: Line, other: float | None, mode: str
     return Compared(name, family, "bus_util", run.utilisation, reference, judged(faults), tuple(faults), details)
 
 
-def _details(cells: Mapping[str, Cell], run: Run) -> tuple[tuple[str, str, tuple[float, float]], ...]:
-    ours = (
-        ("cycles", "cycles", run.cycles),
-        ("latency", "lat_mean", run.mean_latency),
-        ("activates", "acts", run.counts.activates),
-        ("refreshes", "refs", run.counts.refreshes),
-    )
-    return tuple((name, column, (model, float(cells.get(column, 0)))) for name, column, model in ours)
+def _details(cells: Mapping[str, Cell], run: Run, memory: Memory) -> Mapping[str, tuple[float, float]]:
+    ours = {
+        "cycles": ("cycles", run.cycles),
+        "latency": ("lat_mean", run.mean_latency),
+        "activates": ("acts", run.counts.activates),
+        "refreshes": ("refs", run.counts.refreshes),
+    }
+    details = {name: (model, float(cells[column])) for name, (column, model) in ours.items() if column in cells}
+    if memory.energy is not None and all(column in cells for column in ENERGY):
+        details["pJ a byte"] = energy(run, memory, memory.energy), sum(float(cells[column]) for column in ENERGY)
+    return details
+
+
+def energy(run: Run, memory: Memory, costs: Energy) -> float:
+    """What a run takes at the technology's own costs. Units: pJ a byte that was read or written."""
+    counts = run.counts
+    commands = counts.activates * costs.activate_pJ + counts.refreshes * costs.refresh_pJ
+    bursts = counts.reads * costs.read_pJ + counts.writes * costs.write_pJ
+    background = costs.background_mW * run.cycles * memory.tCK / 1000  # mW ps are fJ
+    return (commands + bursts + background) / ((counts.reads + counts.writes) * memory.burst)
 
 
 def _faults(pattern: str, run: Run, cells: Mapping[str, Cell], window: tuple[float, float], other: float | None) -> list[str]:

@@ -162,6 +162,17 @@ class TestATableNeverSeen:
         assert f"activates {run.counts.activates}/{2 * run.counts.activates}" in found.lines()[0]
         assert found.lines()[-2] == "seq: 1 rows, mean error 0.00 %, most 0.00 %; beside it, means: activates 50.00 %"
 
+    def test_energy_is_told_where_the_technology_and_the_table_have_it(self, tmp_path):
+        words = streams.make("seq_r", {}, 3000)
+        memory = technology("ddr4_2400")
+        run = dram.drive(memory, words, 8)
+        bytes_read = 64 * 3000
+        power = (412.8 * 0.833 * run.cycles, 3463 * run.counts.activates, 2943 * 3000, 695_200 * run.counts.refreshes)
+        header = "pattern,params,ot,gap,n,bus_util,pJ_per_B_act,pJ_per_B_rdwr,pJ_per_B_ref,pJ_per_B_bg"
+        path = table(tmp_path, f"seq_r,,8,1,3000,{run.utilisation:.5f},{sum(power) / bytes_read},0,0,0", header=header)
+        assert dram.validate(memory, path).rows[0].details["pJ a byte"] == pytest.approx([sum(power) / bytes_read] * 2)
+        assert not dram.validate(memory.model_copy(update={"energy": None}), path).rows[0].details
+
     @pytest.mark.parametrize(
         ("row", "fault"),
         [
