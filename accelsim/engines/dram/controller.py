@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from accelsim.engines.banks import Banks
 from accelsim.engines.dram.channel import CONFLICT, HIT, MISS, Access, Bank, Channel, End
 from accelsim.engines.dram.timing import ACTIVATE, PRECHARGE, READ, REFRESH, WRITE
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """A command that a bank has a use for, from when it is allowed, and for which access (None: to close a row nobody waits for)."""
 
     bank: Bank
@@ -144,9 +143,8 @@ class Controller(Channel):
         if not bank.queue:
             return [(PRECHARGE, None)]
         hits = [access for access in queue if access.row == bank.row]
-        found: list[tuple[int, Access | None]] = []
-        for kind in (READ, WRITE):
-            found += [(kind, access) for access in hits if access.kind == kind][:1]
+        firsts = [next((access for access in hits if access.kind == kind), None) for kind in (READ, WRITE)]
+        found: list[tuple[int, Access | None]] = [(access.kind, access) for access in firsts if access]
         if queue and queue[0].row != bank.row and (not hits or bank.columns >= self.clocks["hit_cap"]):
             found.append((PRECHARGE, queue[0]))
         return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 READ, WRITE, ACTIVATE, PRECHARGE, REFRESH = range(5)
 BANK, GROUP, RANK = range(3)
@@ -34,41 +33,38 @@ DISTANCES = (
 )
 """Where both commands go (the same bank, bank group, or anywhere), the earlier one, the later one, and the clocks between them."""
 
-Place = tuple[int, int]
-"""BANK, GROUP or RANK, and its number."""
+LONG_AGO = -(10**9)
+"""When what was never issued was issued: no distance reaches from there to clock 0."""
 
 
-@dataclass
 class Timing:
     """The commands that a channel has issued, as far as they bear on the next.
 
-    Units:   `clocks`: parameters by name
+    `last`: by BANK, GROUP and RANK, the number of that, and the command: when it was issued there; `activates`: the last four.
+    Units:   clocks; `clocks`: parameters by name
     """
 
-    clocks: Mapping[str, int]
-    last: dict[tuple[Place, int], int] = field(default_factory=dict)
-    activates: deque[int] = field(default_factory=lambda: deque(maxlen=4))
-
-    def __post_init__(self) -> None:
+    def __init__(self, clocks: Mapping[str, int]) -> None:
+        self.clocks = clocks
+        self.last = [[[LONG_AGO] * 5 for _ in range(clocks["banks"])] for _ in (BANK, GROUP, RANK)]
+        self.activates = deque([LONG_AGO] * 4, maxlen=4)
         self.rules: dict[int, list[tuple[int, int, int]]] = {command: [] for command in range(5)}
         for scope, before, after, name in DISTANCES:
-            self.rules[after].append((scope, before, self.clocks[name]))
+            self.rules[after].append((scope, before, clocks[name]))
 
-    def places(self, bank: int) -> tuple[Place, Place, Place]:
-        """Where a command to a bank goes, by scope."""
-        return (BANK, bank), (GROUP, bank // self.clocks["banks_per_group"]), (RANK, 0)
+    def places(self, bank: int) -> tuple[list[int], list[int], list[int]]:
+        """What was last issued where a command to a bank goes, by scope."""
+        return self.last[BANK][bank], self.last[GROUP][bank // self.clocks["banks_per_group"]], self.last[RANK][0]
 
     def earliest(self, bank: int, command: int) -> int:
         """From which clock a bank may have a command."""
-        places, last = self.places(bank), self.last
-        times = [last[places[scope], one] + clocks for scope, one, clocks in self.rules[command] if (places[scope], one) in last]
-        if command == ACTIVATE and len(self.activates) == 4:
-            times.append(self.activates[0] + self.clocks["four_activates"])
-        return max(times, default=0)
+        places = self.places(bank)
+        time = max(0, *(places[scope][before] + clocks for scope, before, clocks in self.rules[command]))
+        return max(time, self.activates[0] + self.clocks["four_activates"]) if command == ACTIVATE else time
 
     def issue(self, bank: int, command: int, clock: int) -> None:
         """Note a command."""
         for place in self.places(bank):
-            self.last[place, command] = clock
+            place[command] = clock
         if command == ACTIVATE:
             self.activates.append(clock)
