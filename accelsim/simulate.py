@@ -70,7 +70,7 @@ def run(
     Raises:  `ConfigError`, `ModelError`, `TraceError` for what the user can mend, before anything is written
     """
     asked = runfile.load_run(file, overrides)
-    engine = _engine(engine or asked.engine)
+    engine = engines.known(engine or asked.engine)
     folder = Path(results) if results is not None else asked.results
     report.require_writable(folder)
     comparisons: list[Comparison] = []
@@ -182,7 +182,7 @@ def replay_schedule(trace: Trace, schedule: Schedule, machine: Accelerator, engi
     Raises:  `EngineError` for a broken identity
     """
     try:
-        timeline = engines.replay(schedule, machine, _engine(engine))
+        timeline = engines.replay(schedule, machine, engine)
     except EngineError as fault:
         raise EngineError(f"{trace.graph.name}, {trace.image}, {schedule.scheme} on {machine.name} ({engine}): {fault}") from fault
     keep(trace, schedule, timeline)
@@ -368,9 +368,3 @@ def _write(
         files |= gallery.files(gallery.of_run(pd.concat([each.as_frame() for each in comparisons]), peaks))
     made = report.contents(comparisons, config, files)
     report.write_files(folder, {page.NAME: page.of_folder(made), **made})
-
-
-def _engine(name: str) -> str:
-    if name not in engines.ENGINES:
-        raise ConfigError(f"engine: {name!r} is not an engine\n    {choices(engines.ENGINES, name)}")
-    return name

@@ -246,8 +246,13 @@ def unwritable_folder(tmp_path: Path) -> tuple[list[object], str]:
     return ["replay", TINY_TRACE, "--accelerator", EDGE, "--results", tmp_path / "file" / "results"], "cannot write results"
 
 
+def unknown_engine(tmp_path: Path) -> tuple[list[object], str]:
+    return [*replayed(tmp_path, EDGE), "--engine", "refrence"], "Did you mean 'reference'?"
+
+
 FAULTS = (
     wrong_unit,
+    unknown_engine,
     unknown_key,
     duplicate_key,
     missing_weights,
@@ -273,6 +278,11 @@ def test_bad_input_gives_one_message_exit_code_2_and_no_partial_file(
     assert "Traceback" not in message
     assert len(message.splitlines()) <= 6
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_unknown_engine_is_refused_before_anything_is_begun(program: Program, tmp_path: Path) -> None:
+    arguments, _ = unknown_engine(tmp_path)
+    assert program(*arguments) == (2, "", "engine: unknown engine 'refrence'\n    allowed: fast, reference.  Did you mean 'reference'?\n")
 
 
 def test_a_broken_invariant_is_ours_and_says_so(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:

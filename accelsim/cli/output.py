@@ -20,7 +20,16 @@ Settings = Annotated[
         "--set", metavar="KEY=VALUE", help="Override any key of the file by its path, e.g. run.accelerator.buffer.size='128 KiB'."
     ),
 ]
-Engine = Annotated[str | None, typer.Option(help="fast (compiled, the default) or reference (SimPy, the meaning).")]
+
+
+def known_engine(name: str | None) -> str | None:
+    """The engine that was asked for. Raises: ConfigError before anything is begun, if there is none of that name."""
+    from accelsim import engines
+
+    return name and engines.known(name)
+
+
+Engine = Annotated[str | None, typer.Option(callback=known_engine, help="fast (compiled, the default) or reference (SimPy, the meaning).")]
 Results = Annotated[Path | None, typer.Option(help="Folder for tables and figures.")]
 Timelines = Annotated[bool, typer.Option("--timeline", help="Also write a timeline of each replay, to open in Perfetto.")]
 Figures = Annotated[bool, typer.Option(help="Draw the figures.")]

@@ -18,6 +18,7 @@ from accelsim import schemes
 from accelsim.designspace import assembled
 from accelsim.designspace.axis import DATA, number
 from accelsim.designspace.sweepfile import Sweep, SweepInferenceJob, SweepJob
+from accelsim.engines import ENGINES
 from accelsim.errors import ConfigError, choices
 from accelsim.hardware import Accelerator
 
@@ -145,9 +146,9 @@ class Space:
         engine = sweep.engine
         if "engine" in indices:
             engine = sweep.values("engine")[indices["engine"]]
-            if engine not in ("fast", "reference"):
+            if engine not in ENGINES:
                 where = f"{sweep.place('engine', indices['engine'])}: sweep.axes.engine"
-                faults[f"{where}: {engine!r} is not an engine\n    {choices(['fast', 'reference'], str(engine))}"] = None
+                faults[f"{where}: {engine!r} is not an engine\n    {choices(ENGINES, str(engine))}"] = None
         if machine is None or jobs is None or faults:
             raise ConfigError(*faults)
         shown = {path: self._shown[path][index] for path, index in indices.items() if path != "engine"}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from accelsim.errors import ConfigError
+from accelsim.errors import ConfigError, choices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from accelsim.timeline import Timeline
 
 ENGINES = ("fast", "reference")
+
+
+def known(engine: str) -> str:
+    """The name of an engine. Raises: ConfigError for any other."""
+    if engine not in ENGINES:
+        raise ConfigError(f"engine: unknown engine {engine!r}\n    {choices(ENGINES, engine)}")
+    return engine
 
 
 def replay(schedule: Schedule, accelerator: Accelerator, engine: str = "fast") -> Timeline:
@@ -49,16 +56,15 @@ def run(schedule: Schedule, machine: Machine, engine: str = "fast") -> Timeline:
     """
     from accelsim.engines.admission import require_finished, require_sound
 
+    known(engine)
     require_sound(schedule, machine)
     if engine == "fast":
         from accelsim.engines import fast
 
         timeline = fast.run(schedule, machine)
-    elif engine == "reference":
+    else:
         from accelsim.engines import reference
 
         timeline = reference.run(schedule, machine)
-    else:
-        raise ConfigError(f"engine: unknown engine '{engine}'\n    allowed: {', '.join(ENGINES)}")
     require_finished(schedule, timeline)
     return timeline

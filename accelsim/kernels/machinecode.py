@@ -187,8 +187,9 @@ def forget(mine: Path) -> None:
                 shutil.rmtree(folder)
 
 
-def _read_now(folder: Path) -> None:
-    """Note that the code of a folder is in use, once a day."""
+@cache
+def note_use(folder: Path) -> None:
+    """Note that the code of a folder is read, once a process and day."""
     with suppress(OSError):
         if time.time() - folder.stat().st_mtime > DAY:
             os.utime(folder)
@@ -198,7 +199,7 @@ def load(path: Path) -> Loaded | None:
     """The kernel of a file; None where there is no such file, or it cannot be used."""
     try:
         content = path.read_bytes()
-        _read_now(path.parent)
+        note_use(path.parent)
         digest, content = content[:32], content[32:]
         if hashlib.sha256(content).digest() != digest:
             return None

@@ -14,7 +14,8 @@ from types import MappingProxyType
 import numpy as np
 
 from accelsim.errors import ModelError
-from accelsim.hardware.memory import Counts, Energy, Memory, packed
+from accelsim.hardware.energy import DramEnergy, stated
+from accelsim.hardware.memory import Counts, Memory, packed
 from accelsim.kernels.dram import driver, inorder, state
 from accelsim.validation import streams
 from accelsim.validation.result import Compared, Comparison, difference, judged
@@ -164,18 +165,17 @@ def _details(cells: Mapping[str, Cell], run: Run, memory: Memory) -> Mapping[str
         "refreshes": ("refs", run.counts.refreshes),
     }
     details = {name: (model, float(cells[column])) for name, (column, model) in ours.items() if column in cells}
-    if memory.energy is not None and all(column in cells for column in ENERGY):
-        details["pJ a byte"] = energy(run, memory, memory.energy), sum(float(cells[column]) for column in ENERGY)
+    price = stated(memory)
+    if price is not None and all(column in cells for column in ENERGY):
+        details["pJ a byte"] = _energy(run, memory, price), sum(float(cells[column]) for column in ENERGY)
     return details
 
 
-def energy(run: Run, memory: Memory, costs: Energy) -> float:
-    """What a run takes at the technology's own costs. Units: pJ a byte that was read or written."""
-    counts = run.counts
-    commands = counts.activates * costs.activate_pJ + counts.refreshes * costs.refresh_pJ
-    bursts = counts.reads * costs.read_pJ + counts.writes * costs.write_pJ
-    background = costs.background_mW * run.cycles * memory.tCK / 1000  # mW ps are fJ
-    return (commands + bursts + background) / ((counts.reads + counts.writes) * memory.burst)
+def _energy(run: Run, memory: Memory, price: DramEnergy) -> float:
+    """What a run takes at the prices that reports take. Units: pJ a byte that was read or written."""
+    read, written = run.counts.reads * memory.burst, run.counts.writes * memory.burst
+    standing = price.background * run.cycles * memory.tCK  # microwatts and picoseconds: aJ, as all prices
+    return (read * price.read + written * price.write + run.counts.activates * price.activate + standing) / (read + written) / 10**6
 
 
 def _faults(pattern: str, run: Run, cells: Mapping[str, Cell], window: tuple[float, float], other: float | None) -> list[str]:

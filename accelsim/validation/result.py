@@ -100,13 +100,13 @@ class Comparison:
         return [*map(str, self.rows), *map(str, self.summary), end]
 
     def _summary(self, family: str, rows: list[Compared]) -> Summary:
-        judged = [row for row in rows if row.verdict != "told"]
-        errors = [abs(row.error) for row in judged] or [0.0]
+        settled = [row for row in rows if row.verdict != "told"]
+        errors = [abs(row.error) for row in settled] or [0.0]
         mean, limit = sum(errors) / len(errors), self.mean_limits.get(family)
         faults = () if limit is None or mean <= limit else (f"mean error beyond {100 * limit:g} %",)
         told, missed = (sum(row.verdict == verdict for row in rows) for verdict in ("told", "MISS"))
         details: dict[str, list[float]] = defaultdict(list)
-        for row in judged:
+        for row in settled:
             for name, pair in row.details.items():
                 details[name].append(abs(difference(*pair)))
         means = {name: sum(found) / len(found) for name, found in details.items()}

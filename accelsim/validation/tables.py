@@ -113,7 +113,8 @@ def _line(place: int, cells: Sequence[tuple[str, str]], columns: Mapping[str, Co
         try:
             read[name] = columns[name].read(cell)
         except ValueError as fault:
-            faults.append(f"column {position} ({name}): {fault}")
+            remedy = "; leave it empty where it is not known" if columns[name].optional_cells else ""
+            faults.append(f"column {position} ({name}): {fault}{remedy}")
     return Line(place, MappingProxyType(read), MappingProxyType(places)), faults
 
 

@@ -268,6 +268,7 @@ def test_code_of_other_sources_that_nobody_reads_is_removed(workshop: Workshop) 
     for folder in beside.iterdir():
         os.utime(folder, (0, 0))
     os.utime(beside / "0123456789abcded")
+    machinecode.note_use.cache_clear()
     assert workshop.module().checked(6) == 6
     assert time.time() - file.parent.stat().st_mtime < 3600, "what is read is known to be"
     assert (beside / "0123456789abcdef").exists(), "nothing was compiled"

@@ -10,6 +10,7 @@ from accelsim.engines.banks import Banks
 from accelsim.engines.dram.timing import READ, REFRESH, Timing
 
 HIT, MISS, CONFLICT = "hits", "misses", "conflicts"
+Pieces = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(eq=False)
@@ -40,6 +41,11 @@ class End:
 
     access: Access
     clock: int
+
+
+def gathered(number: int, pieces: Pieces) -> int:
+    """Bits of an access's number, as shift, mask and place of each piece."""
+    return sum(((number >> shift) & mask) << place for shift, mask, place in pieces)
 
 
 class Channel(ABC):
@@ -78,8 +84,7 @@ class Channel(ABC):
         """An access (address // burst) arrives at a clock that is not yet done."""
         if self.open == 0:
             self.catch_up(clock)
-        bank = sum(((number >> shift) & mask) << place for shift, mask, place in self.pieces)
-        self.arrivals.append(Access(kind, bank, number >> self.clocks["row_shift"], tag, clock))
+        self.arrivals.append(Access(kind, gathered(number, self.pieces), number >> self.clocks["row_shift"], tag, clock))
         self.open += 1
 
     def count(self, command: int, bank: Bank, clock: int) -> int:

@@ -77,11 +77,15 @@ class Controller(Channel):
         self.open -= len(ends)
         return ends
 
+    def pass_clock(self, clock: int) -> None:
+        """Have the controller do what it has to do at a clock at which nothing arrives and for which nobody waits."""
+        self.step(clock)
+        self.done = clock + 1
+
     def catch_up(self, clock: int) -> None:
         """Event by event."""
         while (now := max(self.event(), self.done)) < clock:
-            self.step(now)
-            self.done = now + 1
+            self.pass_clock(now)
             if self.idle:
                 self.skip(clock)
                 self.wake = None
@@ -89,15 +93,11 @@ class Controller(Channel):
     def close(self, clock: int) -> dict[str, int]:
         """Work on until nothing is left."""
         self.catch_up(clock)
-        now = max(clock, self.done)
         self.flush()
         self.changed()
-        self.step(now)
-        self.done = now + 1
+        self.pass_clock(max(clock, self.done))
         while not self.idle:
-            now = max(self.event(), self.done)
-            self.step(now)
-            self.done = now + 1
+            self.pass_clock(max(self.event(), self.done))
         return self.counts
 
     @property

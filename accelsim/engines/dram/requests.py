@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.engines.banks import Banks
-from accelsim.engines.dram.channel import Channel
+from accelsim.engines.dram.channel import Channel, gathered
 from accelsim.engines.dram.inorder import InOrder
 from accelsim.engines.dram.staged import Staged
 from accelsim.engines.dram.strict import Strict
@@ -91,7 +91,7 @@ class BankedDram(Generic[AnyRequest]):
 
     def channel(self, access: int) -> Channel:
         """The channel of an access, by its number (address // burst)."""
-        return self.channels[sum(((access >> shift) & mask) << place for shift, mask, place in self.banks.channel_pieces)]
+        return self.channels[gathered(access, self.banks.channel_pieces)]
 
     def plan(self, channel: Channel) -> None:
         """Have a channel work at its next clock, after all that can arrive by then."""
